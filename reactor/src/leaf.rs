@@ -1,0 +1,232 @@
+//! What every leaf future owes the worker that polls it: it asks the budget before it makes
+//! progress, and it says what it waits for when it does not.
+//!
+//! Both are cells of the polling thread. The executor opens them with [`begin_poll`], runs the
+//! task's poll, and reads them with [`end_poll`]; outside of a poll the budget is unlimited and
+//! the reason is thrown away. Nothing here knows who the executor is.
+//!
+//! The budget exists because a future that is always ready (a full socket, a timer of zero)
+//! never returns to the scheduler by itself: after [`BUDGET`] operations in one poll a leaf
+//! answers `Pending`, having woken its task, so that others have their turn.
+
+use std::cell::Cell;
+use std::task::{Context, Poll};
+
+/// How many operations of leaf futures one poll of a task may complete.
+pub const BUDGET: u8 = 128;
+
+/// What a task waits for, as the leaf that returned `Pending` last knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Waiting {
+    /// A future that is not ours: a channel, a lock, a hand-written future.
+    #[default]
+    Other = 0,
+    /// A socket or a signal.
+    Io = 1,
+    /// A sleep, a timeout, an interval.
+    Timer = 2,
+    /// A function on the blocking pool.
+    Blocking = 3,
+    /// The output of another task.
+    Join = 4,
+}
+
+/// What the leaves of one poll left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// What the task waits for, if it is pending.
+    pub waiting: Waiting,
+    /// Whether a leaf was refused because the budget was used up.
+    pub exhausted: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Cells {
+    /// `None`: unlimited.
+    budget: Option<u8>,
+    left: Left,
+}
+
+const IDLE: Cells = Cells {
+    budget: None,
+    left: Left {
+        waiting: Waiting::Other,
+        exhausted: false,
+    },
+};
+
+thread_local! {
+    static CELLS: Cell<Cells> = const { Cell::new(IDLE) };
+}
+
+/// What was in the cells before [`begin_poll`]: polls nest when a task blocks in place or drives
+/// a set of local tasks.
+#[must_use = "the outer poll's budget is lost unless it is given back to `end_poll`"]
+pub struct Outer(Cells);
+
+/// Opens the cells for one poll of a task.
+#[inline]
+pub fn begin_poll() -> Outer {
+    Outer(CELLS.replace(Cells {
+        budget: Some(BUDGET),
+        ..IDLE
+    }))
+}
+
+/// Reads what the leaves of the poll left, and restores the cells of the outer poll, if any.
+#[inline]
+pub fn end_poll(outer: Outer) -> Left {
+    CELLS.replace(outer.0).left
+}
+
+/// Runs `f` with an unlimited budget: `unconstrained` futures, blocking in place.
+pub fn without_budget<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<u8>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_budget(self.0);
+        }
+    }
+    let _restore = Restore(set_budget(None));
+    f()
+}
+
+fn set_budget(budget: Option<u8>) -> Option<u8> {
+    let mut cells = CELLS.get();
+    let before = std::mem::replace(&mut cells.budget, budget);
+    CELLS.set(cells);
+    before
+}
+
+/// Whether the current poll may complete another operation.
+pub fn has_budget_remaining() -> bool {
+    CELLS.get().budget != Some(0)
+}
+
+/// Says what the leaf that is about to return `Pending` waits for.
+#[inline]
+pub fn waiting_for(what: Waiting) {
+    let mut cells = CELLS.get();
+    cells.left.waiting = what;
+    CELLS.set(cells);
+}
+
+/// One unit of budget, taken by [`poll_proceed`]. It goes back to the budget when this is
+/// dropped, unless the leaf said that it [made progress](Proceed::made_progress).
+#[must_use = "dropped at once, it gives the unit of budget back"]
+#[derive(Debug)]
+pub struct Proceed {
+    restore: Option<u8>,
+}
+
+impl Proceed {
+    /// The operation completed: its unit of budget is spent.
+    #[inline]
+    pub fn made_progress(mut self) {
+        self.restore = None;
+    }
+}
+
+impl Drop for Proceed {
+    #[inline]
+    fn drop(&mut self) {
+        if self.restore.is_some() {
+            set_budget(self.restore);
+        }
+    }
+}
+
+/// Asks for one unit of budget.
+///
+/// `Pending` means that the budget of this poll is used up: the task has been woken, and the leaf
+/// returns `Pending` in its turn without having looked at its resource.
+#[inline]
+pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Proceed> {
+    let mut cells = CELLS.get();
+    let before = cells.budget;
+    match before {
+        None => {}
+        Some(0) => {
+            cells.left.exhausted = true;
+            CELLS.set(cells);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Some(units) => {
+            cells.budget = Some(units - 1);
+            CELLS.set(cells);
+        }
+    }
+    Poll::Ready(Proceed { restore: before })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn proceed() -> Poll<Proceed> {
+        poll_proceed(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn outside_of_a_poll_the_budget_is_unlimited() {
+        for _ in 0..1000 {
+            let Poll::Ready(unit) = proceed() else {
+                panic!("refused")
+            };
+            unit.made_progress();
+        }
+    }
+
+    #[test]
+    fn a_poll_completes_as_many_operations_as_the_budget_allows() {
+        let outer = begin_poll();
+        for _ in 0..BUDGET {
+            let Poll::Ready(unit) = proceed() else {
+                panic!("refused early")
+            };
+            unit.made_progress();
+        }
+        assert!(proceed().is_pending());
+        assert!(!has_budget_remaining());
+        assert!(end_poll(outer).exhausted);
+        assert!(has_budget_remaining());
+    }
+
+    #[test]
+    fn a_leaf_that_made_no_progress_gives_its_unit_back() {
+        let outer = begin_poll();
+        for _ in 0..1000 {
+            assert!(proceed().is_ready());
+        }
+        assert!(!end_poll(outer).exhausted);
+    }
+
+    #[test]
+    fn the_last_reason_is_the_one_that_counts_and_an_inner_poll_does_not_disturb_it() {
+        let outer = begin_poll();
+        waiting_for(Waiting::Io);
+        waiting_for(Waiting::Timer);
+        let inner = begin_poll();
+        waiting_for(Waiting::Join);
+        assert_eq!(end_poll(inner).waiting, Waiting::Join);
+        assert_eq!(end_poll(outer).waiting, Waiting::Timer);
+    }
+
+    #[test]
+    fn without_budget_ends_with_the_closure_even_if_it_panics() {
+        let outer = begin_poll();
+        let caught = std::panic::catch_unwind(|| without_budget(|| panic!("inside")));
+        assert!(caught.is_err());
+        for _ in 0..BUDGET {
+            let Poll::Ready(unit) = proceed() else {
+                panic!("refused early")
+            };
+            unit.made_progress();
+        }
+        assert!(proceed().is_pending());
+        let _ = end_poll(outer);
+    }
+}
