@@ -1,0 +1,240 @@
+//! A bounded queue from one thread to one other.
+//!
+//! ```text
+//!   head (next to read, written by the consumer)
+//!    v
+//!   [ ][x][x][x][ ][ ]      slots head..tail hold a value, all others do not
+//!                ^
+//!               tail (next to write, written by the producer)
+//! ```
+//!
+//! Rules that the SAFETY comments cite:
+//!
+//! 1. There is one [`Producer`] and one [`Consumer`]; neither can be cloned nor shared between
+//!    threads by reference. Only the producer writes `tail`, only the consumer writes `head`.
+//! 2. `head <= tail <= head + capacity` at all times, both counted without wrapping into slots.
+//! 3. A slot in `head..tail` holds a value and belongs to the consumer; any other is empty and
+//!    belongs to the producer. A slot changes its owner with the Release store of the index by
+//!    the old owner, and is seen changed by the Acquire load of the new one.
+//!
+//! When it is full a value is refused, never waited for: the caller drops and counts it.
+
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+struct Shared<T> {
+    slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
+    head: CachePadded<AtomicUsize>,
+    tail: CachePadded<AtomicUsize>,
+}
+
+// SAFETY: values of `T` move from the producer's thread to the consumer's, for which `T: Send`
+// is enough; by rule 3 no slot is touched by both at a time.
+unsafe impl<T: Send> Sync for Shared<T> {}
+// SAFETY: as above; whoever drops it last owns all the values that are left.
+unsafe impl<T: Send> Send for Shared<T> {}
+
+/// The writing end.
+pub(super) struct Producer<T> {
+    shared: Arc<Shared<T>>,
+    /// `head` as it was last seen: reading the real one costs a cache miss when it has moved.
+    seen_head: Cell<usize>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// The reading end.
+pub(super) struct Consumer<T> {
+    shared: Arc<Shared<T>>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// What became of a value that was pushed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed<T> {
+    /// It is in the ring, which has room for many more.
+    Stored,
+    /// It is in the ring, which has just become a quarter full: time to wake the consumer.
+    StoredQuarterFull,
+    /// The ring is full, here it is back.
+    Refused(T),
+}
+
+/// Makes a ring with room for `capacity` values, rounded up to a power of two.
+pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let capacity = capacity.next_power_of_two();
+    let shared = Arc::new(Shared {
+        slots: (0..capacity)
+            .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
+            .collect(),
+        head: CachePadded::new(AtomicUsize::new(0)),
+        tail: CachePadded::new(AtomicUsize::new(0)),
+    });
+    let producer = Producer {
+        shared: Arc::clone(&shared),
+        seen_head: Cell::new(0),
+        not_sync: PhantomData,
+    };
+    let consumer = Consumer {
+        shared,
+        not_sync: PhantomData,
+    };
+    (producer, consumer)
+}
+
+impl<T> Producer<T> {
+    /// Stores a value, or gives it back when there is no room.
+    #[inline]
+    pub(super) fn push(&self, value: T) -> Pushed<T> {
+        let shared = &*self.shared;
+        // Relaxed: only this thread writes `tail`.
+        let tail = shared.tail.load(Ordering::Relaxed);
+        let capacity = shared.slots.len();
+        if tail.wrapping_sub(self.seen_head.get()) >= capacity / 4 {
+            // Acquire: pairs with the Release in `pop`; the slots before `head` are ours again.
+            self.seen_head.set(shared.head.load(Ordering::Acquire));
+            if tail.wrapping_sub(self.seen_head.get()) == capacity {
+                return Pushed::Refused(value);
+            }
+        }
+        let slot = shared.slots[tail & (capacity - 1)].get();
+        // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
+        // `capacity` values; nobody else writes it, and nobody reads it before the store below.
+        unsafe { slot.write(MaybeUninit::new(value)) };
+        // Release: hands the slot over, with the value written above, to the Acquire in `pop`.
+        shared.tail.store(tail.wrapping_add(1), Ordering::Release);
+        if tail.wrapping_sub(self.seen_head.get()) == capacity / 4 {
+            Pushed::StoredQuarterFull
+        } else {
+            Pushed::Stored
+        }
+    }
+}
+
+impl<T> Consumer<T> {
+    /// Takes the oldest value.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let shared = &*self.shared;
+        // Relaxed: only this end writes `head`.
+        let head = shared.head.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release in `push`; the value of the slot is seen written.
+        if head == shared.tail.load(Ordering::Acquire) {
+            return None;
+        }
+        let slot = shared.slots[head & (shared.slots.len() - 1)].get();
+        // SAFETY: rules 1 and 3: `head < tail`, so the slot is ours and the producer has ended
+        // with it.
+        let value = unsafe { slot.read() };
+        // SAFETY: by rule 3 a slot in `head..tail` holds a value; it is moved out once, because
+        // the store below makes the slot empty.
+        let value = unsafe { value.assume_init() };
+        // Release: gives the emptied slot back to the Acquire in `push`.
+        shared.head.store(head.wrapping_add(1), Ordering::Release);
+        Some(value)
+    }
+
+    /// How many values wait to be taken.
+    pub(super) fn len(&self) -> usize {
+        // Relaxed, both: a figure for people, out of date when it is read.
+        let head = self.shared.head.load(Ordering::Relaxed);
+        self.shared.tail.load(Ordering::Relaxed).wrapping_sub(head)
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let (head, tail) = (*self.head.get_mut(), *self.tail.get_mut());
+        let mask = self.slots.len() - 1;
+        let mut index = head;
+        while index != tail {
+            let slot = self.slots[index & mask].get_mut();
+            // SAFETY: rule 3: slots in `head..tail` hold a value; both ends are gone.
+            unsafe { slot.assume_init_drop() };
+            index = index.wrapping_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_out_in_the_order_they_went_in() {
+        let (producer, mut consumer) = ring(4);
+        for round in 0..10 {
+            for value in 0..3 {
+                assert_ne!(producer.push(round * 10 + value), Pushed::Refused(0));
+            }
+            for value in 0..3 {
+                assert_eq!(consumer.pop(), Some(round * 10 + value));
+            }
+            assert_eq!(consumer.pop(), None);
+        }
+    }
+
+    #[test]
+    fn a_full_ring_gives_the_value_back_and_takes_more_once_read() {
+        let (producer, mut consumer) = ring(4);
+        for value in 0..4 {
+            assert_ne!(producer.push(value), Pushed::Refused(value));
+        }
+        assert_eq!(producer.push(4), Pushed::Refused(4));
+        assert_eq!(consumer.len(), 4);
+        assert_eq!(consumer.pop(), Some(0));
+        assert_ne!(producer.push(5), Pushed::Refused(5));
+        assert_eq!(producer.push(6), Pushed::Refused(6));
+    }
+
+    #[test]
+    fn the_consumer_is_called_when_a_quarter_is_full() {
+        let (producer, mut consumer) = ring(16);
+        let calls = |producer: &Producer<u8>| {
+            (0..8)
+                .filter(|_| producer.push(0) == Pushed::StoredQuarterFull)
+                .count()
+        };
+        assert_eq!(calls(&producer), 1);
+        while consumer.pop().is_some() {}
+        assert_eq!(calls(&producer), 1);
+    }
+
+    #[test]
+    fn what_is_left_is_dropped_with_the_ring() {
+        let value = Arc::new(());
+        let (producer, mut consumer) = ring(8);
+        for _ in 0..5 {
+            producer.push(Arc::clone(&value));
+        }
+        drop(consumer.pop());
+        drop(producer);
+        assert_eq!(Arc::strong_count(&value), 5);
+        drop(consumer);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn two_threads_lose_and_double_nothing() {
+        let (producer, mut consumer) = ring(64);
+        let thread = std::thread::spawn(move || {
+            let mut refused = 0_u64;
+            for value in 0..200_000_u64 {
+                if let Pushed::Refused(_) = producer.push(value) {
+                    refused += 1;
+                }
+            }
+            refused
+        });
+        let mut seen: Vec<u64> = Vec::new();
+        while !thread.is_finished() {
+            seen.extend(std::iter::from_fn(|| consumer.pop()));
+        }
+        seen.extend(std::iter::from_fn(|| consumer.pop()));
+        assert!(seen.is_sorted_by(|a, b| a < b));
+        assert_eq!(seen.len() as u64 + thread.join().unwrap(), 200_000);
+    }
+}

@@ -1,0 +1,184 @@
+//! What the header of a process carries for the recorder.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use opentelemetry::Context;
+use telemetry_rt_clock::Ticks;
+
+use super::kind::Meta;
+use super::scribe;
+use super::span::Lineage;
+use crate::record::Outcome;
+
+/// When a process became ready: the first wake since its last poll.
+///
+/// It is written by whoever wakes the task, just before it says so in the task's state word, and
+/// only if that word says that the task is not awake yet. Two threads that wake it at the same
+/// time may both write; both moments are the one at which it became ready.
+#[derive(Debug)]
+pub struct WakeStamp(AtomicU64);
+
+impl WakeStamp {
+    pub(super) fn new(at: Ticks) -> WakeStamp {
+        WakeStamp(AtomicU64::new(at.0))
+    }
+
+    /// The process is about to be made ready by this thread.
+    ///
+    /// On a worker the time is that of the poll in progress, which costs nothing; on any other
+    /// thread the clock is read.
+    #[inline]
+    pub fn woken(&self) {
+        // Relaxed: the read-modify-write of the state word that follows publishes it.
+        self.0.store(scribe::thread_now().0, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Ticks {
+        // Relaxed: whoever polls has acquired the state word after it was written.
+        Ticks(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a process is spawned with.
+#[derive(Clone, Copy, Debug)]
+pub struct Spawning<'a> {
+    /// What the compiler knows about it.
+    pub meta: &'static Meta,
+    /// The name that the user gave it.
+    pub name: Option<&'a str>,
+    /// The line that spawns it.
+    pub site: &'static Location<'static>,
+    /// Where its span hangs.
+    pub lineage: Lineage,
+}
+
+/// How a process ends, as the scheduler sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// It returned; see [`outcome_of`](crate::record::outcome_of).
+    Returned(Outcome),
+    /// It panicked, with this message if the payload is a string.
+    Panicked(&'a str),
+    /// It was dropped before it ended.
+    Cancelled,
+}
+
+impl Ending<'_> {
+    /// How it ended, without the details.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Ending::Returned(outcome) => *outcome,
+            Ending::Panicked(_) => Outcome::Panicked,
+            Ending::Cancelled => Outcome::Cancelled,
+        }
+    }
+}
+
+/// The account of one process: the ledger, and the context it is polled in.
+///
+/// The first four words lie in the cache line that wakers and pollers touch anyway, the rest in
+/// the next one.
+#[derive(Debug)]
+#[repr(C)]
+pub struct TaskRecord {
+    pub(super) last_end: Ticks,
+    pub(super) busy: u64,
+    pub(super) scheduled: u64,
+    pub(super) polls: u32,
+    pub(super) wakes: u32,
+    pub(super) spawned: Ticks,
+    /// Attached during each poll, unless there is nothing in it.
+    pub(super) context: Option<Context>,
+    pub(super) kind: u32,
+    pub(super) last_worker: u16,
+    pub(super) migrations: u16,
+    /// Whether the context holds a span of this process, which is to be ended and exported.
+    pub(super) has_span: bool,
+}
+
+/// The worker number of threads that are no workers, and of processes that were never polled.
+pub(super) const NO_WORKER: u16 = u16::MAX;
+
+impl TaskRecord {
+    /// The stamp that goes into the header beside the record: a process is ready when spawned.
+    pub fn first_wake(&self) -> WakeStamp {
+        WakeStamp::new(self.spawned)
+    }
+
+    /// A poll starts. The time since it became ready is accounted as scheduled, and the time
+    /// between the last poll and then as idle.
+    pub(super) fn start_poll(&mut self, now: Ticks, wake: Ticks, worker: u16) -> Ticks {
+        // The worker's clock stands still between polls and may be behind a wake that another
+        // thread stamped, or behind the last poll on another worker.
+        let ready = wake.max(self.last_end);
+        let start = now.max(ready);
+        self.scheduled += start.since(ready);
+        if worker != self.last_worker {
+            self.migrations += u16::from(self.last_worker != NO_WORKER);
+            self.last_worker = worker;
+        }
+        start
+    }
+
+    /// A poll ends, in which the task found itself woken `wakes` times.
+    pub(super) fn end_poll(&mut self, start: Ticks, now: Ticks, wakes: u32) {
+        let end = now.max(start);
+        self.busy += end.since(start);
+        self.last_end = end;
+        self.polls = self.polls.wrapping_add(1);
+        self.wakes = self.wakes.wrapping_add(wakes);
+    }
+
+    /// The length of the process in ticks, once it has been polled for the last time.
+    pub(super) fn length(&self) -> u64 {
+        self.last_end.since(self.spawned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(spawned: u64) -> TaskRecord {
+        TaskRecord {
+            last_end: Ticks(spawned),
+            busy: 0,
+            scheduled: 0,
+            polls: 0,
+            wakes: 0,
+            spawned: Ticks(spawned),
+            context: None,
+            kind: 0,
+            last_worker: NO_WORKER,
+            migrations: 0,
+            has_span: false,
+        }
+    }
+
+    #[test]
+    fn every_tick_is_scheduled_busy_or_idle() {
+        let mut record = record(100);
+        let start = record.start_poll(Ticks(130), Ticks(100), 0);
+        record.end_poll(start, Ticks(150), 1);
+        // Idle until it is woken at 200, polled at 220.
+        let start = record.start_poll(Ticks(220), Ticks(200), 1);
+        record.end_poll(start, Ticks(225), 1);
+        assert_eq!((record.scheduled, record.busy, record.length()), (50, 25, 125));
+        assert_eq!(record.length() - record.scheduled - record.busy, 50);
+        assert_eq!((record.polls, record.wakes, record.migrations), (2, 2, 1));
+    }
+
+    #[test]
+    fn clocks_that_disagree_never_make_a_negative_part() {
+        let mut record = record(100);
+        // The worker's cached clock is behind the spawning thread's.
+        let start = record.start_poll(Ticks(90), Ticks(100), 0);
+        record.end_poll(start, Ticks(95), 1);
+        // A stale wake stamp, from before the last poll.
+        let start = record.start_poll(Ticks(120), Ticks(80), 0);
+        record.end_poll(start, Ticks(140), 1);
+        assert_eq!(record.scheduled + record.busy, record.length());
+        assert_eq!(record.length(), 40);
+    }
+}

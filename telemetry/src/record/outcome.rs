@@ -1,0 +1,161 @@
+//! How a returned `Err` is seen without a wrapper and without a bound on the output's type.
+//!
+//! Two facts are to be had of any type: its name, and the discriminant of a value. A type whose
+//! name begins with the full path of `Result` is one, because no crate can define a type in
+//! `core`; and the discriminant of an `Err` is 1, because `Ok` is written first in a
+//! `#[derive]`-free standard enum. [`std::mem::Discriminant`] does not show its number, but it
+//! hashes it, so a hasher that keeps what it is given reads it. Should a release of the standard
+//! library number or hash differently, the tests of this file say so.
+
+use std::any::type_name;
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
+
+use super::Outcome;
+
+const RESULT: &str = "core::result::Result<";
+const ELAPSED: &str = "telemetry_rt_reactor::time::error::Elapsed>";
+
+/// How a process that returned `output` ended.
+///
+/// Cost: none for outputs that are no `Result`, a load and a comparison for those that are.
+#[inline]
+pub fn outcome_of<T>(output: &T) -> Outcome {
+    if !type_name::<T>().starts_with(RESULT) || discriminant_number(output) == OK {
+        Outcome::Finished
+    } else if type_name::<T>().ends_with(ELAPSED) {
+        Outcome::TimedOut
+    } else {
+        Outcome::Failed
+    }
+}
+
+/// The name of the error's type, when `output_type` is the name of a `Result`.
+#[cfg_attr(
+    not(feature = "active"),
+    expect(dead_code, reason = "only recorded when recording")
+)]
+pub(super) fn error_type_of(output_type: &str) -> Option<&str> {
+    let arguments = output_type.strip_prefix(RESULT)?.strip_suffix('>')?;
+    let comma = top_level_comma(arguments)?;
+    Some(arguments[comma + 1..].trim_start())
+}
+
+/// Where the first type argument ends: the first comma outside of all brackets.
+fn top_level_comma(arguments: &str) -> Option<usize> {
+    let mut depth = 0_i32;
+    let mut previous = ' ';
+    for (index, character) in arguments.char_indices() {
+        match character {
+            '<' | '(' | '[' => depth += 1,
+            // The arrow of a function type closes nothing.
+            '>' if previous == '-' => {}
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => return Some(index),
+            _ => {}
+        }
+        previous = character;
+    }
+    None
+}
+
+const OK: u64 = 0;
+
+fn discriminant_number<T>(value: &T) -> u64 {
+    let mut keep = Keep(u64::MAX);
+    discriminant(value).hash(&mut keep);
+    keep.0
+}
+
+/// A hasher that keeps the last number it was given.
+struct Keep(u64);
+
+impl Hasher for Keep {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut number = [0; 8];
+        let length = bytes.len().min(8);
+        number[..length].copy_from_slice(&bytes[..length]);
+        self.0 = u64::from_le_bytes(number);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.0 = number as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU8;
+
+    fn failed<T>(output: T) -> bool {
+        outcome_of(&output) == Outcome::Failed
+    }
+
+    #[test]
+    fn an_err_is_seen_whatever_the_layout_of_the_result() {
+        assert!(failed::<Result<(), ()>>(Err(())));
+        assert!(failed::<Result<u64, String>>(Err("no".into())));
+        assert!(failed::<Result<Box<u8>, ()>>(Err(())));
+        assert!(failed::<Result<(), NonZeroU8>>(Err(NonZeroU8::MIN)));
+        assert!(failed::<Result<String, std::io::Error>>(Err(
+            std::io::ErrorKind::Other.into()
+        )));
+        assert!(failed::<Result<std::convert::Infallible, u8>>(Err(1)));
+        assert!(failed::<Result<&str, Box<dyn std::error::Error>>>(Err(
+            "x".into()
+        )));
+    }
+
+    #[test]
+    fn an_ok_is_no_failure() {
+        assert!(!failed::<Result<(), ()>>(Ok(())));
+        assert!(!failed::<Result<u64, String>>(Ok(1)));
+        assert!(!failed::<Result<Box<u8>, ()>>(Ok(Box::new(1))));
+        assert!(!failed::<Result<u8, std::convert::Infallible>>(Ok(1)));
+    }
+
+    #[test]
+    fn outputs_that_are_no_result_never_fail() {
+        enum Result<T> {
+            #[expect(dead_code, reason = "only its place matters")]
+            Ok,
+            Err(T),
+        }
+        assert!(!failed(()));
+        assert!(!failed(Some(1)));
+        assert!(!failed(Result::Err(7_u8)));
+        assert!(!failed((Err::<(), ()>(()), 1)));
+    }
+
+    #[test]
+    fn the_error_type_is_the_second_argument() {
+        for (output, error) in [
+            ("core::result::Result<(), app::Error>", Some("app::Error")),
+            (
+                "core::result::Result<(u8, core::result::Result<u8, a::B>), c::D<e::F, g::H>>",
+                Some("c::D<e::F, g::H>"),
+            ),
+            (
+                "core::result::Result<fn(u8, u8) -> u8, alloc::string::String>",
+                Some("alloc::string::String"),
+            ),
+            ("core::option::Option<core::result::Result<u8, u8>>", None),
+            ("()", None),
+        ] {
+            assert_eq!(error_type_of(output), error, "{output}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_real_result_is_understood() {
+        assert_eq!(
+            error_type_of(type_name::<Result<Vec<u8>, std::fmt::Error>>()),
+            Some("core::fmt::Error")
+        );
+    }
+}
