@@ -12,7 +12,7 @@
 //! the measurement grows.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A point on the recorder's time axis. Differences are turned into time by a [`Scale`].
@@ -113,8 +113,7 @@ fn counter_is_invariant() -> bool {
     use core::arch::x86_64::__cpuid;
     const ADVANCED_POWER_MANAGEMENT: u32 = 0x8000_0007;
     let highest = __cpuid(0x8000_0000).eax;
-    highest >= ADVANCED_POWER_MANAGEMENT
-        && __cpuid(ADVANCED_POWER_MANAGEMENT).edx & (1 << 8) != 0
+    highest >= ADVANCED_POWER_MANAGEMENT && __cpuid(ADVANCED_POWER_MANAGEMENT).edx & (1 << 8) != 0
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -1,0 +1,193 @@
+//! One worker's wheel, its lock, and the word that lets others pass by without taking it.
+//!
+//! 1. The wheel is touched under the lock only. Everybody may: a sleep may be polled, reset and
+//!    dropped on any thread.
+//! 2. `next` is stored under the lock and read without it. It is never later than the earliest
+//!    timer, and may be earlier when that one was removed.
+//! 3. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
+
+use super::wheel::{Key, Moved, NEVER, Wheel};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+/// How many wakers are taken out under one lock.
+const BATCH: usize = 32;
+
+pub(super) struct Shard {
+    next: AtomicU64,
+    locked: Mutex<Locked>,
+}
+
+struct Locked {
+    wheel: Wheel<Waker>,
+    /// Set by the shutdown: nothing is added from then on.
+    closed: bool,
+}
+
+/// What became of a timer that was to be added. A waker that was not needed is given back, to be
+/// dropped outside of the lock.
+pub(super) enum Insert {
+    Pending(Key),
+    Due(Waker),
+    Closed(Waker),
+}
+
+/// How a pending timer stands when its owner looks at it.
+pub(super) enum Look {
+    /// Pending, and the waker it has is as good as the one of this poll.
+    Pending,
+    /// Pending, with another waker.
+    OtherWaker,
+    /// Fired.
+    Gone,
+    /// Fired, or given up by the shutdown.
+    Closed,
+}
+
+impl Shard {
+    pub(super) fn new() -> Shard {
+        Shard {
+            next: AtomicU64::new(NEVER),
+            locked: Mutex::new(Locked {
+                wheel: Wheel::new(),
+                closed: false,
+            }),
+        }
+    }
+
+    /// A tick not later than that of the earliest timer.
+    #[inline]
+    pub(super) fn next(&self) -> u64 {
+        // Relaxed: who must not miss a store of another thread has put a fence before this
+        // (see `wait`); to all others it is a hint.
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The same, after the timers that were removed are left out.
+    pub(super) fn refresh_next(&self) -> u64 {
+        let locked = self.locked.lock();
+        self.set_next(locked.wheel.earliest())
+    }
+
+    pub(super) fn insert(&self, tick: u64, waker: Waker) -> Insert {
+        let mut locked = self.locked.lock();
+        if locked.closed {
+            return Insert::Closed(waker);
+        }
+        match locked.wheel.insert(tick, waker) {
+            Ok(key) => {
+                self.lower_next(tick);
+                Insert::Pending(key)
+            }
+            Err(waker) => Insert::Due(waker),
+        }
+    }
+
+    pub(super) fn look(&self, key: Key, waker: &Waker) -> Look {
+        let mut locked = self.locked.lock();
+        let closed = locked.closed;
+        match locked.wheel.get_mut(key) {
+            Some(known) if known.will_wake(waker) => Look::Pending,
+            Some(_) => Look::OtherWaker,
+            None if closed => Look::Closed,
+            None => Look::Gone,
+        }
+    }
+
+    /// Puts `waker` in the place of the one that a pending timer has, and gives out the one that
+    /// is not needed any more. `Err` says that the timer is not pending.
+    pub(super) fn replace_waker(&self, key: Key, waker: Waker) -> Result<Waker, Waker> {
+        let mut locked = self.locked.lock();
+        match locked.wheel.get_mut(key) {
+            Some(known) => Ok(std::mem::replace(known, waker)),
+            None => Err(waker),
+        }
+    }
+
+    pub(super) fn move_to(&self, key: Key, tick: u64) -> Moved<Waker> {
+        let mut locked = self.locked.lock();
+        let moved = locked.wheel.move_to(key, tick);
+        if matches!(moved, Moved::Pending) {
+            self.lower_next(tick);
+        }
+        moved
+    }
+
+    /// Removes a timer; its waker is for the caller to drop.
+    pub(super) fn remove(&self, key: Key) -> Option<Waker> {
+        let mut locked = self.locked.lock();
+        let waker = locked.wheel.remove(key);
+        if locked.wheel.is_empty() {
+            self.set_next(NEVER);
+        }
+        waker
+    }
+
+    /// Wakes all that are due at `now`, and says how many they were.
+    pub(super) fn fire(&self, now: u64) -> u32 {
+        let mut fired = 0;
+        loop {
+            let batch = self.take_due(now);
+            let full = batch.iter().all(Option::is_some);
+            fired += wake_all(batch.into_iter().flatten());
+            if !full {
+                return fired;
+            }
+        }
+    }
+
+    /// Refuses timers from now on, and wakes all that are pending.
+    pub(super) fn close(&self) {
+        let pending = {
+            let mut locked = self.locked.lock();
+            locked.closed = true;
+            self.set_next(NEVER);
+            locked.wheel.take_all()
+        };
+        wake_all(pending);
+    }
+
+    fn take_due(&self, now: u64) -> [Option<Waker>; BATCH] {
+        let mut batch = [const { None }; BATCH];
+        let mut locked = self.locked.lock();
+        for place in &mut batch {
+            *place = locked.wheel.pop_due(now);
+            if place.is_none() {
+                break;
+            }
+        }
+        self.set_next(locked.wheel.earliest());
+        batch
+    }
+
+    /// Only under the lock.
+    fn lower_next(&self, tick: u64) {
+        if tick < self.next() {
+            self.set_next(tick);
+        }
+    }
+
+    /// Only under the lock, which orders the stores; why Relaxed suffices: see [`next`](Self::next).
+    fn set_next(&self, tick: u64) -> u64 {
+        self.next.store(tick, Ordering::Relaxed);
+        tick
+    }
+}
+
+/// Wakes all, and says how many. When one of them panics the others are not forgotten.
+fn wake_all(wakers: impl Iterator<Item = Waker>) -> u32 {
+    struct Rest<I: Iterator<Item = Waker>>(I);
+    impl<I: Iterator<Item = Waker>> Drop for Rest<I> {
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(Waker::wake);
+        }
+    }
+    let mut rest = Rest(wakers);
+    let mut woken = 0;
+    for waker in rest.0.by_ref() {
+        waker.wake();
+        woken += 1;
+    }
+    woken
+}

@@ -1,0 +1,439 @@
+//! All timers of one runtime: a shard for each worker, one clock, and the driver's wait.
+//!
+//! A timer lies in the shard of the worker that first polled it, or in one picked by thread when
+//! that was no worker, and stays there until it fires or is dropped. Firing and removing do not
+//! care whose shard it is.
+
+use super::clock::Clock;
+use super::shard::{Insert, Look, Shard};
+use super::wait::Wait;
+use super::wheel::{Key, Moved, NEVER};
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+pub(crate) struct Wheels {
+    clock: Clock,
+    wait: Wait,
+    /// Where a paused clock goes at the end of the driver's wait; [`NEVER`] when it stays.
+    advance_to: AtomicU64,
+    shards: Box<[CachePadded<Shard>]>,
+}
+
+/// Where a pending timer lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    shard: u32,
+    key: Key,
+}
+
+/// What became of a timer that was to be added, or that its owner looked at.
+#[derive(Debug)]
+pub(super) enum Timed {
+    Pending(Ticket),
+    /// Its deadline has passed.
+    Due,
+    /// The runtime is shut down: it will never fire.
+    Closed,
+}
+
+/// Whether the driver waits too long for the timer that was just added or moved.
+#[must_use = "the timer would fire late"]
+pub(super) struct WakeDriver(pub(super) bool);
+
+/// For the driver.
+impl Wheels {
+    pub(crate) fn new(shards: usize, pausable: bool, start_paused: bool) -> Wheels {
+        Wheels {
+            clock: Clock::new(pausable, start_paused),
+            wait: Wait::new(),
+            advance_to: AtomicU64::new(NEVER),
+            shards: (0..shards.max(1))
+                .map(|_| CachePadded::new(Shard::new()))
+                .collect(),
+        }
+    }
+
+    /// How long the driver may wait, `None` as long as it takes: `max_wait`, or until the next
+    /// timer if that is less. Until [`end_wait`](Wheels::end_wait), whoever adds an earlier
+    /// timer wakes the driver.
+    ///
+    /// Where the clock is paused, nothing inhibits it and `may_advance` says that nothing else
+    /// is left to do, the driver does not wait, and the end of the wait moves the clock to the
+    /// next timer.
+    pub(crate) fn begin_wait(
+        &self,
+        max_wait: Option<Duration>,
+        may_advance: bool,
+    ) -> Option<Duration> {
+        if max_wait == Some(Duration::ZERO) {
+            return max_wait;
+        }
+        if self.clock.is_paused() {
+            return self.begin_paused_wait(max_wait, may_advance);
+        }
+        let now = self.clock.since_origin();
+        let limit = max_wait.map_or(NEVER, |wait| end_of(now, wait));
+        let until = self.wait.begin(limit, || self.earliest());
+        if until == limit {
+            return max_wait;
+        }
+        Some(Duration::from_millis(until).saturating_sub(now))
+    }
+
+    pub(crate) fn end_wait(&self) {
+        self.wait.end();
+        // Relaxed: only the thread that holds the driver touches it.
+        let to = self.advance_to.load(Ordering::Relaxed);
+        if to != NEVER {
+            self.forgo_advance();
+            self.clock.advance_to(to);
+        }
+    }
+
+    /// The driver was woken during the wait: there is something to do before a paused clock
+    /// moves on. To be called before [`end_wait`](Wheels::end_wait).
+    pub(crate) fn forgo_advance(&self) {
+        // Relaxed: as in `end_wait`.
+        self.advance_to.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Fires all that is due, in all shards, and says how many that were.
+    #[inline]
+    pub(crate) fn fire_due(&self) -> u32 {
+        let now = self.clock.tick_now();
+        let due = self.shards.iter().filter(|shard| shard.next() <= now);
+        due.map(|shard| shard.fire(now)).sum()
+    }
+
+    /// When a worker has to be awake that parks without the driver: at the earliest timer that
+    /// the driver's wait does not cover. `None` when there is none, or the clock is paused.
+    pub(crate) fn sleeper_deadline(&self) -> Option<Instant> {
+        let tick = self.wait.uncovered(|| self.earliest())?;
+        if self.clock.is_paused() {
+            return None;
+        }
+        // A clock that was paused and runs again shows another time than the machine.
+        let left = Duration::from_millis(tick).saturating_sub(self.clock.since_origin());
+        telemetry_rt_clock::instant().checked_add(left)
+    }
+
+    /// Takes no timers from now on, and wakes those who wait for one: polling a sleep that has
+    /// not elapsed panics, as it would wait for ever.
+    pub(crate) fn shutdown(&self) {
+        self.shards.iter().for_each(|shard| shard.close());
+    }
+
+    fn begin_paused_wait(&self, max_wait: Option<Duration>, may_advance: bool) -> Option<Duration> {
+        // Whoever adds a timer, or allows the clock to move, wakes the driver for it.
+        let next = self.wait.begin(NEVER, || self.earliest_exactly());
+        if !may_advance || next == NEVER || self.clock.is_inhibited() {
+            return max_wait;
+        }
+        self.advance_to.store(next, Ordering::Relaxed);
+        Some(Duration::ZERO)
+    }
+
+    fn earliest(&self) -> u64 {
+        let all = self.shards.iter().map(|shard| shard.next());
+        all.min().unwrap_or(NEVER)
+    }
+
+    /// Takes all locks. Time must not jump to a timer that was removed.
+    fn earliest_exactly(&self) -> u64 {
+        let all = self.shards.iter().map(|shard| shard.refresh_next());
+        all.min().unwrap_or(NEVER)
+    }
+}
+
+/// For whoever tests.
+impl Wheels {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether the driver has to be told that the clock was changed.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.wait.in_progress()
+    }
+
+    /// Forbids a paused clock to move by itself, until as many calls of
+    /// [`allow_auto_advance`](Wheels::allow_auto_advance).
+    pub(crate) fn inhibit_auto_advance(&self) {
+        self.clock.inhibit();
+    }
+
+    /// Takes one inhibition back. The driver has to be woken after it.
+    pub(crate) fn allow_auto_advance(&self) {
+        self.clock.allow();
+    }
+}
+
+/// For timers.
+impl Wheels {
+    #[inline]
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Adds a timer to the shard `own` of the calling worker, or to one picked for the calling
+    /// thread.
+    pub(super) fn insert(
+        &self,
+        deadline: Instant,
+        waker: &Waker,
+        own: Option<usize>,
+    ) -> (Timed, WakeDriver) {
+        let tick = self.clock.tick_of(deadline);
+        let number = own.unwrap_or_else(spread) % self.shards.len();
+        let quiet = WakeDriver(false);
+        match self.shards[number].insert(tick, waker.clone()) {
+            Insert::Pending(key) => {
+                let shard = number as u32;
+                let wake = own.is_none() && self.wait.must_wake(tick);
+                (Timed::Pending(Ticket { shard, key }), WakeDriver(wake))
+            }
+            Insert::Due(waker) => {
+                drop(waker);
+                (Timed::Due, quiet)
+            }
+            Insert::Closed(waker) => {
+                drop(waker);
+                (Timed::Closed, quiet)
+            }
+        }
+    }
+
+    /// How a timer stands; while it is pending, it is `waker` that will be woken.
+    pub(super) fn look(&self, ticket: Ticket, waker: &Waker) -> Timed {
+        let shard = self.shard(ticket);
+        loop {
+            match shard.look(ticket.key, waker) {
+                Look::Pending => return Timed::Pending(ticket),
+                Look::Gone => return Timed::Due,
+                Look::Closed => return Timed::Closed,
+                // Either puts ours in place, or the timer has gone meanwhile; whichever waker is
+                // not needed is dropped here, without the lock.
+                Look::OtherWaker => drop(shard.replace_waker(ticket.key, waker.clone())),
+            }
+        }
+    }
+
+    /// Gives a pending timer another deadline. Whoever waits for it is woken then, at once when
+    /// it has passed.
+    pub(super) fn move_to(
+        &self,
+        ticket: Ticket,
+        deadline: Instant,
+        own: Option<usize>,
+    ) -> (Timed, WakeDriver) {
+        let tick = self.clock.tick_of(deadline);
+        let moved = self.shard(ticket).move_to(ticket.key, tick);
+        match moved {
+            Moved::Pending => {
+                let theirs = own != Some(ticket.shard as usize);
+                let wake = theirs && self.wait.must_wake(tick);
+                (Timed::Pending(ticket), WakeDriver(wake))
+            }
+            Moved::Due(waker) => {
+                waker.wake();
+                (Timed::Due, WakeDriver(false))
+            }
+            Moved::Gone => (Timed::Due, WakeDriver(false)),
+        }
+    }
+
+    pub(super) fn remove(&self, ticket: Ticket) {
+        drop(self.shard(ticket).remove(ticket.key));
+    }
+
+    fn shard(&self, ticket: Ticket) -> &Shard {
+        &self.shards[ticket.shard as usize]
+    }
+}
+
+/// The tick by which a wait of `wait` that begins at `now` is over.
+fn end_of(now: Duration, wait: Duration) -> u64 {
+    let end = now.saturating_add(wait).as_millis().saturating_add(1);
+    u64::try_from(end).unwrap_or(NEVER)
+}
+
+/// A number that differs from thread to thread.
+fn spread() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        // Relaxed: it only has to be another number each time.
+        static THIS: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    THIS.try_with(|number| *number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn paused(shards: usize) -> Wheels {
+        Wheels::new(shards, true, true)
+    }
+
+    fn add(wheels: &Wheels, after: Duration, own: Option<usize>) -> (Ticket, bool) {
+        match wheels.insert(wheels.now() + after, Waker::noop(), own) {
+            (Timed::Pending(ticket), WakeDriver(wake)) => (ticket, wake),
+            (other, _) => panic!("a timer {after:?} ahead is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_driver_waits_until_the_next_timer_of_any_shard_or_as_long_as_it_was_told() {
+        let wheels = Wheels::new(2, false, false);
+        assert_eq!(wheels.begin_wait(None, false), None);
+        assert_eq!(wheels.begin_wait(Some(MS), false), Some(MS));
+        let _late = add(&wheels, 9_000 * MS, Some(0));
+        let _early = add(&wheels, 1_000 * MS, Some(1));
+        let wait = wheels.begin_wait(None, false);
+        assert!(
+            wait.is_some_and(|wait| wait <= 1_001 * MS && wait > 900 * MS),
+            "{wait:?}"
+        );
+        assert_eq!(wheels.begin_wait(Some(7 * MS), false), Some(7 * MS));
+        assert_eq!(
+            wheels
+                .begin_wait(Some(Duration::MAX), false)
+                .map(|w| w < 1_002 * MS),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn a_foreign_thread_wakes_the_driver_only_for_a_timer_earlier_than_the_wait() {
+        let wheels = Wheels::new(2, false, false);
+        assert!(!add(&wheels, 50 * MS, None).1, "nobody waits");
+        assert!(wheels.begin_wait(None, false).is_some());
+        assert!(add(&wheels, 10 * MS, None).1);
+        assert!(!add(&wheels, 90 * MS, None).1);
+        assert!(
+            !add(&wheels, 10 * MS, Some(0)).1,
+            "its worker looks before it parks"
+        );
+        wheels.end_wait();
+        assert!(!add(&wheels, 5 * MS, None).1);
+    }
+
+    #[test]
+    fn a_worker_that_parks_without_the_driver_sleeps_until_its_own_earlier_timer() {
+        let wheels = Wheels::new(2, false, false);
+        assert!(wheels.sleeper_deadline().is_none());
+        let _covered = add(&wheels, 5_000 * MS, Some(0));
+        assert!(wheels.begin_wait(None, false).is_some());
+        assert!(wheels.sleeper_deadline().is_none());
+        let _own = add(&wheels, 1_000 * MS, Some(1));
+        let deadline = wheels.sleeper_deadline().map(|at| at - Instant::now());
+        assert!(
+            deadline.is_some_and(|wait| wait > 900 * MS && wait <= 1_001 * MS),
+            "{deadline:?}"
+        );
+        wheels.end_wait();
+        assert!(
+            wheels.sleeper_deadline().is_some(),
+            "nobody waits, nothing is covered"
+        );
+    }
+
+    #[test]
+    fn an_idle_paused_clock_moves_to_the_next_timer_that_was_not_removed() {
+        let wheels = paused(1);
+        let start = wheels.now();
+        let (dropped, _) = add(&wheels, 10 * MS, Some(0));
+        let _kept = add(&wheels, 60_000 * MS, Some(0));
+        wheels.remove(dropped);
+        assert_eq!(wheels.begin_wait(None, true), Some(Duration::ZERO));
+        wheels.end_wait();
+        assert_eq!(wheels.now() - start, 60_000 * MS);
+        assert_eq!(wheels.fire_due(), 1);
+        assert_eq!(wheels.begin_wait(None, true), None);
+    }
+
+    #[test]
+    fn a_paused_clock_stays_while_it_is_inhibited_or_the_driver_was_woken_or_there_is_work() {
+        let wheels = paused(1);
+        let start = wheels.now();
+        let _timer = add(&wheels, 10 * MS, Some(0));
+        assert_eq!(wheels.begin_wait(None, false), None);
+        wheels.end_wait();
+        wheels.inhibit_auto_advance();
+        assert_eq!(wheels.begin_wait(Some(MS), true), Some(MS));
+        wheels.end_wait();
+        wheels.allow_auto_advance();
+        assert_eq!(wheels.begin_wait(None, true), Some(Duration::ZERO));
+        wheels.forgo_advance();
+        wheels.end_wait();
+        assert_eq!(wheels.now(), start);
+        assert!(wheels.sleeper_deadline().is_none());
+    }
+
+    #[test]
+    fn a_waker_may_use_the_timers_while_it_is_woken() {
+        struct Reenters(Arc<Wheels>);
+        impl Wake for Reenters {
+            fn wake(self: Arc<Self>) {
+                let later = self.0.now() + MS;
+                if let (Timed::Pending(ticket), _) = self.0.insert(later, Waker::noop(), Some(0)) {
+                    self.0.remove(ticket);
+                }
+            }
+        }
+        let wheels = Arc::new(paused(1));
+        for after in 1..100 {
+            let waker = Waker::from(Arc::new(Reenters(wheels.clone())));
+            drop(wheels.insert(wheels.now() + after * MS, &waker, Some(0)));
+        }
+        assert_eq!(wheels.clock().advance(50 * MS), Ok(()));
+        assert_eq!(wheels.fire_due(), 50);
+        wheels.shutdown();
+        assert_eq!(Arc::strong_count(&wheels), 1, "every waker is gone");
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_take_the_others_with_it() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+        struct Counts(AtomicUsize);
+        impl Wake for Counts {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let wheels = paused(1);
+        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let at = wheels.now() + MS;
+        drop(wheels.insert(at, &Arc::new(Panics).into(), Some(0)));
+        for _ in 0..10 {
+            drop(wheels.insert(at, &counts.clone().into(), Some(0)));
+        }
+        assert_eq!(wheels.clock().advance(MS), Ok(()));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wheels.fire_due()));
+        assert!(caught.is_err());
+        assert_eq!(counts.0.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn a_shard_that_was_shut_down_says_so_to_old_and_new_timers() {
+        let wheels = paused(1);
+        let (ticket, _) = add(&wheels, MS, Some(0));
+        wheels.shutdown();
+        assert!(matches!(wheels.look(ticket, Waker::noop()), Timed::Closed));
+        let later = wheels.now() + MS;
+        let (timed, WakeDriver(wake)) = wheels.insert(later, Waker::noop(), Some(0));
+        assert!(matches!(timed, Timed::Closed) && !wake);
+        wheels.remove(ticket);
+    }
+}
