@@ -1,0 +1,4 @@
+#[telemetry_rt::main]
+async fn main(arguments: Vec<String>) {
+    drop(arguments);
+}

@@ -1,0 +1,2 @@
+#[telemetry_rt::main]
+fn main() {}

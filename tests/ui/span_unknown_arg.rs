@@ -1,0 +1,8 @@
+#[telemetry_rt::span(skip(secret), attributes(order.id = 7))]
+fn load(secret: &str) -> usize {
+    secret.len()
+}
+
+fn main() {
+    load("");
+}

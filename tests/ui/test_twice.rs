@@ -1,0 +1,5 @@
+#[telemetry_rt::test]
+#[test]
+async fn works() {}
+
+fn main() {}
