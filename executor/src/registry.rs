@@ -1,0 +1,96 @@
+//! All live tasks of a scheduler, so that they can be dropped with it.
+//!
+//! A task is registered when it is spawned and leaves when it is complete, before the reference
+//! of its life is released: what is found here under the lock is alive. The registry is sharded,
+//! so that workers that spawn seldom meet; a task stays in the shard of the thread that spawned it.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::task::{LiveTask, Notified, Slot};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    closed: bool,
+    tasks: Slab<LiveTask>,
+}
+
+impl Registry {
+    pub(crate) fn new(shards: usize) -> Registry {
+        Registry {
+            shards: (0..shards.max(1)).map(|_| CachePadded::default()).collect(),
+        }
+    }
+
+    /// Registers a task that was just made. Gives it back when the scheduler is shutting down.
+    pub(crate) fn insert(&self, task: Notified) -> Result<Notified, Notified> {
+        let index = thread_number() % self.shards.len();
+        let mut shard = self.shards[index].lock();
+        if shard.closed {
+            return Err(task);
+        }
+        let key = shard.tasks.insert(task.live());
+        task.set_slot(Slot::new(index, key));
+        Ok(task)
+    }
+
+    /// Removes a task that is complete.
+    pub(crate) fn remove(&self, slot: Slot) {
+        if slot != Slot::NONE {
+            self.shards[slot.shard()].lock().tasks.remove(slot.key());
+        }
+    }
+
+    /// Refuses further tasks, and asks all that are live to be dropped. Returns those that are
+    /// idle, for the caller to run; the others are in a queue, or on their way into one.
+    pub(crate) fn close(&self) -> Vec<Notified> {
+        let mut idle = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.closed = true;
+            idle.extend(shard.tasks.iter().filter_map(|(_, task)| {
+                // SAFETY: the task is in this registry, whose lock is held.
+                unsafe { task.cancel() }
+            }));
+        }
+        idle
+    }
+
+    /// How many tasks are live.
+    pub(crate) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().tasks.len())
+            .sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards
+            .iter()
+            .all(|shard| shard.lock().tasks.is_empty())
+    }
+}
+
+/// A number that differs between the first threads of a process, to spread them over the shards.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    NUMBER.get().unwrap_or_else(|| {
+        // Relaxed: any spread will do.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
+}

@@ -1,0 +1,175 @@
+//! Running one future to its end on the calling thread.
+//!
+//! On a multi-thread runtime the thread only polls its own future, and sleeps between polls. On a
+//! current-thread runtime it also is the worker. When several threads block on a current-thread
+//! runtime, one of them is the worker and the others poll their own future; when the worker's
+//! future ends, one of the others takes its place.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use super::config::RuntimeFlavor;
+use super::context::{self, Driving};
+use super::handle::Handle;
+use super::root::{Root, RootSignal};
+use crate::scheduler::{Shared, WorkerThread};
+
+/// Polls `future` on this thread, which does nothing else.
+#[track_caller]
+pub(crate) fn on_this_thread<F: Future>(
+    handle: &Handle,
+    future: F,
+    site: &'static Location<'static>,
+) -> F::Output {
+    let _driving = context::start_driving(driving_of(handle));
+    let _entered = context::enter(handle);
+    let (mut root, signal) = Root::new::<F>(handle.shared().recorder(), site);
+    let signal = Arc::new(ThreadSignal {
+        root: signal,
+        thread: thread::current(),
+    });
+    let waker = Waker::from(Arc::clone(&signal));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = root.poll(future.as_mut(), &signal.root, &waker) {
+            return output;
+        }
+        while !signal.root.is_set() {
+            thread::park();
+        }
+    }
+}
+
+fn driving_of(handle: &Handle) -> Driving {
+    match handle.runtime_flavor() {
+        RuntimeFlavor::CurrentThread => Driving::BlockOn,
+        RuntimeFlavor::MultiThread => Driving::MultiThread,
+    }
+}
+
+struct ThreadSignal {
+    root: RootSignal,
+    thread: Thread,
+}
+
+impl Wake for ThreadSignal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.root.set() {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Polls `future` on this thread, which is also the worker of a current-thread runtime whenever
+/// no other thread is.
+#[track_caller]
+pub(super) fn as_worker<F: Future>(
+    handle: &Handle,
+    future: F,
+    site: &'static Location<'static>,
+) -> F::Output {
+    let _driving = context::start_driving(Driving::BlockOn);
+    let _entered = context::enter(handle);
+    let shared = handle.shared();
+    let (mut root, signal) = Root::new::<F>(shared.recorder(), site);
+    let signal = Arc::new(WorkerSignal {
+        root: signal,
+        shared: Arc::clone(shared),
+    });
+    let waker = Waker::from(Arc::clone(&signal));
+    let mut future = pin!(future);
+    loop {
+        let mut poll = || root.poll(future.as_mut(), &signal.root, &waker);
+        let polled = match shared.take_core() {
+            Some(core) => {
+                let core = CoreOnLoan::new(shared, core);
+                core.drive(handle, &signal.root, &mut poll)
+            }
+            None => poll(),
+        };
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        shared.wait_for_core(|| signal.root.is_set());
+    }
+}
+
+struct WorkerSignal {
+    root: RootSignal,
+    shared: Arc<Shared>,
+}
+
+impl Wake for WorkerSignal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.root.set() {
+            self.shared.wake_root();
+        }
+    }
+}
+
+/// The core of a current-thread runtime while this thread is its worker. It goes back even when
+/// the root future panics.
+struct CoreOnLoan<'a> {
+    shared: &'a Arc<Shared>,
+    core: Option<crate::scheduler::Core>,
+}
+
+impl<'a> CoreOnLoan<'a> {
+    fn new(shared: &'a Arc<Shared>, core: crate::scheduler::Core) -> CoreOnLoan<'a> {
+        CoreOnLoan {
+            shared,
+            core: Some(core),
+        }
+    }
+
+    /// Runs tasks and polls the root until that is done.
+    fn drive<T>(
+        mut self,
+        handle: &Handle,
+        signal: &RootSignal,
+        poll: &mut dyn FnMut() -> Poll<T>,
+    ) -> Poll<T> {
+        let Some(core) = self.core.take() else {
+            return Poll::Pending;
+        };
+        let (polled, core) = WorkerThread::enter(self.shared, core, |worker| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                loop {
+                    if let Poll::Ready(output) = poll() {
+                        return output;
+                    }
+                    if !worker.run_round() && !signal.is_set() {
+                        let alone = handle.blocking().is_idle();
+                        worker.sleep(|| signal.is_set(), alone);
+                    }
+                }
+            }))
+        });
+        self.core = core;
+        drop(self);
+        match polled {
+            Ok(output) => Poll::Ready(output),
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+}
+
+impl Drop for CoreOnLoan<'_> {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            self.shared.park_core(core);
+        }
+    }
+}

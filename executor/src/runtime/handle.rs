@@ -1,0 +1,277 @@
+//! The handle: a runtime from any thread.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock, Weak};
+
+use telemetry_rt_reactor as reactor;
+use telemetry_rt_reactor::leaf::Waiting;
+use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Spawning};
+
+use super::block_on;
+use super::config::RuntimeFlavor;
+use super::context::{self, EnterGuard};
+use crate::blocking::{BlockingFunction, Detached, Pool};
+use crate::scheduler::{self, Shared};
+use crate::task::{Id, JoinHandle, Spawned, Task};
+
+/// A reference to a runtime, usable from any thread and cheap to clone.
+///
+/// A handle does not keep the runtime running: what is spawned after the runtime was shut down is
+/// cancelled at once.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    blocking: Arc<Pool>,
+    flavor: RuntimeFlavor,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>, blocking: Arc<Pool>, flavor: RuntimeFlavor) -> Handle {
+        Handle {
+            inner: Arc::new(Inner {
+                shared,
+                blocking,
+                flavor,
+            }),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn blocking(&self) -> &Arc<Pool> {
+        &self.inner.blocking
+    }
+
+    pub(crate) fn reactor(&self) -> &reactor::Handle {
+        self.inner.shared.reactor()
+    }
+
+    /// The handle of the runtime that is current on this thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime: on a thread that neither runs tasks nor has
+    /// [entered](Self::enter) a runtime.
+    #[track_caller]
+    pub fn current() -> Handle {
+        match Handle::try_current() {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The handle of the runtime that is current on this thread.
+    ///
+    /// # Errors
+    ///
+    /// Outside of a runtime, and on a thread whose thread-locals are being destroyed.
+    pub fn try_current() -> Result<Handle, TryCurrentError> {
+        context::current()
+    }
+
+    /// Makes this runtime the current one of the thread until the guard is dropped, so that
+    /// `spawn`, timers and sockets work outside of a task.
+    ///
+    /// # Panics
+    ///
+    /// Guards must be dropped in the reverse of the order in which they were made; dropping one
+    /// out of order panics.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(self)
+    }
+
+    /// Spawns a future: it runs at once, on the workers of the runtime, whether its handle is
+    /// awaited or not.
+    ///
+    /// Cost: one allocation.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_named(self, future, None, Lineage::Inherit, Location::caller())
+    }
+
+    /// Runs a function that blocks, on a thread of the blocking pool.
+    ///
+    /// When the pool has its greatest number of threads the function waits for one. It cannot be
+    /// aborted once it has started. The runtime waits for it when it is dropped.
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, function: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        spawn_blocking_named(self, function, None, Lineage::Inherit, Location::caller())
+    }
+
+    /// Runs a future to its end on this thread.
+    ///
+    /// On a current-thread runtime this does not run the runtime's own tasks, sockets and timers:
+    /// that is what the runtime's own `block_on` does.
+    ///
+    /// # Panics
+    ///
+    /// If the future panics, or if this thread is running asynchronous tasks.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        block_on::on_this_thread(self, future, Location::caller())
+    }
+
+    /// Which machine the runtime is.
+    pub fn runtime_flavor(&self) -> RuntimeFlavor {
+        self.inner.flavor
+    }
+
+    /// How many tasks are alive: spawned, and neither finished nor dropped.
+    pub fn num_alive_tasks(&self) -> usize {
+        self.inner.shared.live_tasks()
+    }
+
+    /// How many workers the runtime has.
+    pub fn num_workers(&self) -> usize {
+        self.inner.shared.workers()
+    }
+}
+
+/// Spawns a future with all that can be said about it.
+pub(crate) fn spawn_named<F>(
+    handle: &Handle,
+    future: F,
+    name: Option<&str>,
+    lineage: Lineage,
+    site: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    scheduler::spawn(handle.shared(), future, name, lineage, site)
+}
+
+/// Spawns a function onto the blocking pool.
+pub(crate) fn spawn_blocking_named<F, R>(
+    handle: &Handle,
+    function: F,
+    name: Option<&str>,
+    lineage: Lineage,
+    site: &'static Location<'static>,
+) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let record = handle.shared().recorder().spawned(Spawning {
+        meta: const { &Meta::of::<F, R>(ProcessType::Blocking) },
+        name,
+        site,
+        lineage,
+    });
+    let Spawned { notified, join } = Task {
+        future: BlockingFunction::new(function),
+        scheduler: Detached,
+        id: Id::next(),
+        record,
+        awaited_as: Waiting::Blocking,
+    }
+    .into_cell();
+    handle.blocking().run(handle, notified);
+    join
+}
+
+/// Lets the reactor look names up on the blocking pool. It knows the runtime only from afar, as
+/// the runtime owns the reactor.
+#[derive(Default)]
+pub(super) struct Lookups {
+    runtime: OnceLock<Weak<Inner>>,
+}
+
+impl Lookups {
+    pub(super) fn attach(&self, handle: &Handle) {
+        // Set once, by the one who makes the runtime.
+        let _ = self.runtime.set(Arc::downgrade(&handle.inner));
+    }
+}
+
+impl reactor::Offload for Lookups {
+    fn offload(&self, name: &'static str, job: reactor::Job) -> Result<(), reactor::Refused> {
+        let inner = self.runtime.get().and_then(Weak::upgrade);
+        let inner = inner.ok_or_else(reactor::Refused::default)?;
+        let handle = Handle { inner };
+        let site = Location::caller();
+        drop(spawn_blocking_named(
+            &handle,
+            job,
+            Some(name),
+            Lineage::Inherit,
+            site,
+        ));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("flavor", &self.inner.flavor)
+            .field("workers", &self.num_workers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// There is no current runtime on this thread.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TryCurrentError {
+    destroyed: bool,
+}
+
+impl TryCurrentError {
+    pub(super) fn no_context() -> TryCurrentError {
+        TryCurrentError { destroyed: false }
+    }
+
+    pub(super) fn thread_local_destroyed() -> TryCurrentError {
+        TryCurrentError { destroyed: true }
+    }
+
+    /// No runtime was entered on this thread.
+    pub fn is_missing_context(&self) -> bool {
+        !self.destroyed
+    }
+
+    /// The thread is ending and its thread-locals are gone.
+    pub fn is_thread_local_destroyed(&self) -> bool {
+        self.destroyed
+    }
+}
+
+impl fmt::Display for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.destroyed {
+            true => "the thread is ending, and the context of its runtime has been destroyed",
+            false => {
+                "there is no reactor running, must be called from the context of a telemetry_rt \
+                 runtime"
+            }
+        })
+    }
+}
+
+impl fmt::Debug for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryCurrentError")
+            .field("thread_local_destroyed", &self.destroyed)
+            .finish()
+    }
+}
+
+impl std::error::Error for TryCurrentError {}

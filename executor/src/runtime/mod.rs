@@ -1,0 +1,21 @@
+//! The runtime as users hold it: start, handle, context, blocking on a future, end.
+
+mod block_on;
+mod config;
+pub(crate) mod context;
+mod handle;
+mod os;
+mod root;
+#[expect(
+    clippy::module_inception,
+    reason = "the file is about the type `Runtime`"
+)]
+mod runtime;
+
+pub use config::{Config, Hook, RuntimeFlavor, ThreadName};
+pub use context::EnterGuard;
+pub use handle::{Handle, TryCurrentError};
+pub use os::{Os, StdThreads};
+pub use runtime::Runtime;
+
+pub(crate) use handle::{spawn_blocking_named, spawn_named};

@@ -1,0 +1,157 @@
+//! What belongs to one worker, wherever it runs.
+
+use std::cell::Cell;
+
+use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+use telemetry_rt_telemetry::record::Scribe;
+
+use crate::task::Notified;
+
+/// How often in a row the LIFO slot is served before the queue has its turn.
+const LIFO_STREAK: u32 = 3;
+
+/// The own queue and pen of a worker. It moves between threads (when a task blocks in place) and
+/// is used by one at a time; all its methods take `&self`, so that a task that is being polled can
+/// be told of others.
+pub(crate) struct Core {
+    index: usize,
+    queue: Worker<Notified>,
+    lifo: Cell<Option<Notified>>,
+    streak: Cell<u32>,
+    turns: Cell<u32>,
+    searching: Cell<bool>,
+    random: Cell<u64>,
+    scribe: Scribe,
+}
+
+impl Core {
+    pub(crate) fn new(index: usize, scribe: Scribe) -> Core {
+        Core {
+            index,
+            queue: Worker::new_fifo(),
+            lifo: Cell::new(None),
+            streak: Cell::new(0),
+            turns: Cell::new(0),
+            searching: Cell::new(false),
+            random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
+            scribe,
+        }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn stealer(&self) -> Stealer<Notified> {
+        self.queue.stealer()
+    }
+
+    pub(super) fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    pub(super) fn is_searching(&self) -> bool {
+        self.searching.get()
+    }
+
+    pub(super) fn set_searching(&self, searching: bool) {
+        self.searching.set(searching);
+    }
+
+    /// Counts a turn, and returns its number.
+    #[inline]
+    pub(super) fn next_turn(&self) -> u32 {
+        let turn = self.turns.get().wrapping_add(1);
+        self.turns.set(turn);
+        turn
+    }
+
+    /// Makes `task` the next to run. Returns whether that moved another to the queue.
+    #[inline]
+    pub(super) fn push_next(&self, task: Notified) -> bool {
+        match self.lifo.replace(Some(task)) {
+            Some(displaced) => {
+                self.queue.push(displaced);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Puts `task` behind all others.
+    #[inline]
+    pub(super) fn push_last(&self, task: Notified) {
+        self.queue.push(task);
+    }
+
+    /// The next task of the worker's own.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Notified> {
+        if let Some(task) = self.lifo.take() {
+            let streak = self.streak.get();
+            if streak < LIFO_STREAK {
+                self.streak.set(streak + 1);
+                return Some(task);
+            }
+            self.queue.push(task);
+        }
+        self.streak.set(0);
+        self.queue.pop()
+    }
+
+    /// Whether others could take a task off this worker.
+    #[inline]
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(super) fn has_tasks(&self) -> bool {
+        let next = self.lifo.take();
+        let has_next = next.is_some();
+        self.lifo.set(next);
+        has_next || self.has_queued()
+    }
+
+    /// Takes a batch from the injector: one task to run, some for the queue.
+    pub(super) fn take_injected(&self, injector: &Injector<Notified>) -> Option<Notified> {
+        retry(|| injector.steal_batch_and_pop(&self.queue))
+    }
+
+    /// Takes half of the queue of another worker, beginning with a random one.
+    pub(super) fn steal(&self, stealers: &[Stealer<Notified>]) -> Option<Notified> {
+        let start = self.random_below(stealers.len());
+        let (before, after) = stealers.split_at(start);
+        after
+            .iter()
+            .chain(before)
+            .find_map(|victim| retry(|| victim.steal_batch_and_pop(&self.queue)))
+    }
+
+    /// Gives all tasks to the injector, where the thread that shuts the runtime down finds them.
+    pub(super) fn leave_tasks(&self, injector: &Injector<Notified>) {
+        while let Some(task) = self.pop() {
+            injector.push(task);
+        }
+    }
+
+    /// A number for choosing a victim (xorshift): any spread will do.
+    fn random_below(&self, bound: usize) -> usize {
+        let mut number = self.random.get();
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        self.random.set(number);
+        ((u128::from(number) * bound as u128) >> 64) as usize
+    }
+}
+
+/// A theft that met another one is tried again: somebody made progress.
+fn retry(steal: impl Fn() -> Steal<Notified>) -> Option<Notified> {
+    loop {
+        match steal() {
+            Steal::Success(task) => return Some(task),
+            Steal::Empty => return None,
+            Steal::Retry => std::hint::spin_loop(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How one worker waits, and how it is woken from there.
+//!
+//! ```text
+//!             park                    unpark
+//!  EMPTY ──────────────► PARKED ─────────────────► NOTIFIED
+//!    ▲                                                 │
+//!    └──────────── the worker takes it ────────────────┘
+//! ```
+//!
+//! A worker waits in one of two places: in the driver, if nobody else is there, so that it is
+//! woken by sockets and timers; or on its own thread's parking place. The word says where, so
+//! that whoever wakes it makes the one system call that is needed, and none if it is not waiting.
+//! A notification that comes early is kept, so that the next park returns at once.
+
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use telemetry_rt_reactor as reactor;
+
+use crate::sync::{AtomicU64, Ordering};
+
+const EMPTY: u64 = 0;
+const NOTIFIED: u64 = 1;
+const IN_DRIVER: u64 = 2;
+const ON_THREAD: u64 = 3;
+
+/// The parking place of one worker. The worker parks, everybody may unpark.
+#[derive(Debug)]
+pub(crate) struct Parker {
+    word: AtomicU64,
+    /// The thread that runs the worker: it changes when a worker blocks in place.
+    thread: Mutex<Option<Thread>>,
+}
+
+/// The driver, which one worker at a time can wait in.
+#[derive(Debug)]
+pub(crate) struct SharedDriver {
+    driver: Mutex<reactor::Driver>,
+    handle: reactor::Handle,
+}
+
+impl SharedDriver {
+    pub(crate) fn new(driver: reactor::Driver, handle: reactor::Handle) -> SharedDriver {
+        SharedDriver {
+            driver: Mutex::new(driver),
+            handle,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &reactor::Handle {
+        &self.handle
+    }
+
+    /// Looks for events without waiting, if nobody else is at it.
+    pub(crate) fn look(&self) -> reactor::Turn {
+        match self.driver.try_lock() {
+            Some(mut driver) => driver.turn(Some(Duration::ZERO), false),
+            None => reactor::Turn::default(),
+        }
+    }
+}
+
+impl Parker {
+    pub(crate) fn new() -> Parker {
+        Parker {
+            word: AtomicU64::new(EMPTY),
+            thread: Mutex::new(None),
+        }
+    }
+
+    /// The calling thread runs the worker from now on.
+    pub(crate) fn move_in(&self) {
+        *self.thread.lock() = Some(thread::current());
+    }
+
+    /// Waits for a notification, for an event, or for `timeout`, whichever comes first.
+    ///
+    /// `alone` says that nobody else can make work: a paused clock may go on by itself.
+    pub(crate) fn park(
+        &self,
+        driver: &SharedDriver,
+        timeout: Option<Duration>,
+        alone: bool,
+    ) -> reactor::Turn {
+        match driver.driver.try_lock() {
+            Some(guard) => self.park_in_driver(guard, timeout, alone),
+            None => {
+                self.park_on_thread(driver.handle(), timeout);
+                reactor::Turn::default()
+            }
+        }
+    }
+
+    fn park_in_driver(
+        &self,
+        mut driver: MutexGuard<'_, reactor::Driver>,
+        timeout: Option<Duration>,
+        alone: bool,
+    ) -> reactor::Turn {
+        let timeout = match self.announce(IN_DRIVER) {
+            true => timeout,
+            // Notified before it began: the driver is looked at, but not waited in.
+            false => Some(Duration::ZERO),
+        };
+        let turn = driver.turn(timeout, alone && timeout != Some(Duration::ZERO));
+        drop(driver);
+        self.take_notification();
+        turn
+    }
+
+    fn park_on_thread(&self, reactor: &reactor::Handle, timeout: Option<Duration>) {
+        // A timer may be due before whoever is in the driver comes out of it.
+        let deadline = reactor.sleeper_deadline();
+        if !self.announce(ON_THREAD) {
+            return;
+        }
+        let until_deadline = deadline
+            .map(|deadline| deadline.saturating_duration_since(telemetry_rt_clock::instant()));
+        match [timeout, until_deadline].into_iter().flatten().min() {
+            Some(timeout) => thread::park_timeout(timeout),
+            // May return for no reason: the caller looks around and parks again.
+            None => thread::park(),
+        }
+        self.take_notification();
+        if deadline.is_some() {
+            reactor.fire_due();
+        }
+    }
+
+    /// Says where the worker is about to wait. `false`, having taken the notification, if there is
+    /// one: then it must not wait.
+    fn announce(&self, place: u64) -> bool {
+        // Acquire: pairs with the Release in `unpark`: the worker sees what it was woken for.
+        // Release: whoever unparks sees the place.
+        let announced =
+            self.word
+                .compare_exchange(EMPTY, place, Ordering::AcqRel, Ordering::Acquire);
+        if announced.is_err() {
+            self.take_notification();
+        }
+        announced.is_ok()
+    }
+
+    fn take_notification(&self) {
+        // Acquire: as in `announce`.
+        self.word.swap(EMPTY, Ordering::Acquire);
+    }
+
+    /// Wakes the worker, or makes its next park return at once.
+    pub(crate) fn unpark(&self, reactor: &reactor::Handle) {
+        // Release: the worker sees what it is woken for. Acquire: this sees where it waits.
+        match self.word.swap(NOTIFIED, Ordering::AcqRel) {
+            IN_DRIVER => reactor.wake(),
+            ON_THREAD => {
+                let thread = self.thread.lock().clone();
+                if let Some(thread) = thread {
+                    thread.unpark();
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What all workers of a runtime share, and how tasks come in from outside.
+
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_deque::{Injector, Stealer};
+use parking_lot::{Condvar, Mutex};
+use telemetry_rt_reactor as reactor;
+use telemetry_rt_reactor::leaf::Waiting;
+use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning};
+
+use super::core::Core;
+use super::idle::Idle;
+use super::park::{Parker, SharedDriver};
+use super::worker::WorkerThread;
+use crate::registry::Registry;
+use crate::sync::{AtomicBool, Ordering};
+use crate::task::{Id, JoinHandle, Notified, Pen, Schedule, Slot, Spawned, Task};
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(super) injector: Injector<Notified>,
+    pub(super) stealers: Box<[Stealer<Notified>]>,
+    pub(super) parkers: Box<[Parker]>,
+    pub(super) idle: Idle,
+    pub(super) driver: SharedDriver,
+    pub(super) event_interval: u32,
+    pub(super) injector_interval: u32,
+    registry: Registry,
+    recorder: Recorder,
+    closing: AtomicBool,
+    /// The core of the current-thread flavour, while nobody runs it.
+    parked_core: Mutex<Option<Core>>,
+    core_is_back: Condvar,
+    stopped: Mutex<Stopped>,
+    is_down: Condvar,
+}
+
+/// How far the shutdown has come.
+#[derive(Debug, Default)]
+struct Stopped {
+    workers: usize,
+    down: bool,
+}
+
+/// How long the thread that drops all tasks sleeps between two looks, at the most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
+/// How often a worker looks elsewhere than into its own queue, in turns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    pub(crate) events: u32,
+    pub(crate) injector: u32,
+}
+
+impl Shared {
+    /// The shared part, and the cores for the workers.
+    pub(crate) fn new(
+        workers: usize,
+        driver: reactor::Driver,
+        handle: reactor::Handle,
+        recorder: Recorder,
+        intervals: Intervals,
+    ) -> (Arc<Shared>, Vec<Core>) {
+        let cores: Vec<_> = (0..workers)
+            .map(|index| Core::new(index, recorder.worker(index)))
+            .collect();
+        let shared = Shared {
+            injector: Injector::new(),
+            stealers: cores.iter().map(|core| core.stealer()).collect(),
+            parkers: cores.iter().map(|_| Parker::new()).collect(),
+            idle: Idle::new(workers),
+            driver: SharedDriver::new(driver, handle),
+            event_interval: intervals.events,
+            injector_interval: intervals.injector,
+            // More shards than workers, because other threads spawn, too.
+            registry: Registry::new(2 * workers),
+            recorder,
+            closing: AtomicBool::new(false),
+            parked_core: Mutex::new(None),
+            core_is_back: Condvar::new(),
+            stopped: Mutex::default(),
+            is_down: Condvar::new(),
+        };
+        (Arc::new(shared), cores)
+    }
+
+    pub(crate) fn reactor(&self) -> &reactor::Handle {
+        self.driver.handle()
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.parkers.len()
+    }
+
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.registry.len()
+    }
+
+    // ----- work from outside -----
+
+    /// Puts a task where any worker finds it, and wakes one if need be.
+    fn inject(&self, task: Notified) {
+        self.injector.push(task);
+        self.wake_worker(self.idle.after_push());
+    }
+
+    /// Unparks a worker that was taken off the list of sleepers.
+    pub(super) fn wake_worker(&self, worker: Option<usize>) {
+        if let Some(worker) = worker {
+            self.parkers[worker].unpark(self.reactor());
+        }
+    }
+
+    /// Whether there is a task that some other worker than its owner could run.
+    pub(super) fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
+    }
+
+    // ----- the one worker of the current-thread flavour -----
+
+    pub(crate) fn park_core(&self, core: Core) {
+        *self.parked_core.lock() = Some(core);
+        self.core_is_back.notify_all();
+    }
+
+    pub(crate) fn take_core(&self) -> Option<Core> {
+        self.parked_core.lock().take()
+    }
+
+    /// Waits until the core may be had or `ready` says that there is no need for it any more.
+    pub(crate) fn wait_for_core(&self, ready: impl Fn() -> bool) {
+        let mut parked = self.parked_core.lock();
+        while parked.is_none() && !ready() {
+            self.core_is_back.wait(&mut parked);
+        }
+    }
+
+    /// The future of `block_on` was woken: the thread that polls it must look.
+    pub(crate) fn wake_root(&self) {
+        self.parkers[0].unpark(self.reactor());
+        // The lock is taken so that the notification cannot fall between the look and the wait of
+        // a thread that waits for the core.
+        drop(self.parked_core.lock());
+        self.core_is_back.notify_all();
+    }
+
+    // ----- shutdown -----
+
+    pub(crate) fn is_closing(&self) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Tells the workers to stop: each ends its poll, leaves its tasks to the injector, and
+    /// returns its core. Tasks that are spawned from here on are dropped at once.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        for parker in &self.parkers {
+            parker.unpark(self.reactor());
+        }
+    }
+
+    /// A worker has stopped. The thread that returns the last core drops all tasks.
+    pub(crate) fn return_core(&self, core: Core) {
+        core.leave_tasks(&self.injector);
+        drop(core);
+        let mut stopped = self.stopped.lock();
+        stopped.workers += 1;
+        if stopped.workers < self.workers() {
+            return;
+        }
+        drop(stopped);
+        self.drop_tasks();
+        self.stopped.lock().down = true;
+        self.is_down.notify_all();
+    }
+
+    /// Waits until all tasks have been dropped, at most until `deadline`; tells whether they have.
+    pub(crate) fn wait_until_down(&self, deadline: Option<Instant>) -> bool {
+        let mut stopped = self.stopped.lock();
+        while !stopped.down {
+            match deadline {
+                None => self.is_down.wait(&mut stopped),
+                Some(deadline) => {
+                    if self.is_down.wait_until(&mut stopped, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        stopped.down
+    }
+
+    /// Drops all tasks, when no worker runs any more.
+    ///
+    /// Ends when the last task has been dropped. Two kinds of threads are waited for, because they
+    /// have the right to poll a task: one that has just woken it and is about to push it into the
+    /// injector, and one on which it blocks in place.
+    fn drop_tasks(&self) {
+        let scribe = self.recorder.other(None);
+        let pen = Pen::Own(&scribe);
+        for task in self.registry.close() {
+            task.run_cancelled(&pen);
+        }
+        let mut pause = Duration::from_micros(10);
+        loop {
+            while let Some(task) = self.injector.steal().success() {
+                task.run_cancelled(&pen);
+            }
+            if self.registry.is_empty() {
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Spawns a future onto a scheduler.
+///
+/// `site` is the line that the user wrote. When the scheduler is shutting down the task is dropped
+/// before this returns, and its handle says that it was cancelled.
+pub(crate) fn spawn<F>(
+    shared: &Arc<Shared>,
+    future: F,
+    name: Option<&str>,
+    lineage: Lineage,
+    site: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let record = shared.recorder.spawned(Spawning {
+        meta: const { &Meta::of::<F, F::Output>(ProcessType::Task) },
+        name,
+        site,
+        lineage,
+    });
+    let Spawned { notified, join } = Task {
+        future,
+        scheduler: Arc::clone(shared),
+        id: Id::next(),
+        record,
+        awaited_as: Waiting::Join,
+    }
+    .into_cell();
+    match shared.registry.insert(notified) {
+        Ok(task) => shared.schedule(task),
+        Err(task) => task.run_cancelled(&Pen::Own(&shared.recorder.other(None))),
+    }
+    join
+}
+
+impl Schedule for Arc<Shared> {
+    fn schedule(&self, task: Notified) {
+        WorkerThread::with_current(|worker| match worker.filter(|worker| worker.serves(self)) {
+            Some(worker) => worker.push(task),
+            None => self.inject(task),
+        });
+    }
+
+    fn schedule_again(&self, task: Notified) {
+        WorkerThread::with_current(|worker| match worker.filter(|worker| worker.serves(self)) {
+            Some(worker) => worker.push_last(task),
+            None => self.inject(task),
+        });
+    }
+
+    fn release(&self, slot: Slot) {
+        self.registry.remove(slot);
+    }
+}

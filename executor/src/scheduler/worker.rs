@@ -1,0 +1,273 @@
+//! The loop of a worker, on the thread that runs it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use telemetry_rt_reactor as reactor;
+use telemetry_rt_telemetry::record::Scribe;
+
+use super::core::Core;
+use super::idle::Last;
+use super::shared::Shared;
+use crate::sync::{Ordering, fence};
+use crate::task::{Notified, Pen};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<WorkerThread>>> = const { RefCell::new(None) };
+}
+
+/// A thread that runs a worker. The core is borrowed for moments only, never while a task is
+/// polled, because the task may give it to another thread (see `block_in_place`).
+pub(crate) struct WorkerThread {
+    shared: Arc<Shared>,
+    core: RefCell<Option<Core>>,
+    waking_joiner: Cell<bool>,
+}
+
+impl WorkerThread {
+    /// The worker that the calling thread runs, if any.
+    #[inline]
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&WorkerThread>) -> R) -> R {
+        // The key may be gone when a destructor of another thread-local wakes a task.
+        let current = CURRENT.try_with(|current| current.borrow().clone());
+        f(current.ok().flatten().as_deref())
+    }
+
+    /// Makes the calling thread run `core` for the time of `f`, and gives the core back unless it
+    /// was given away meanwhile.
+    pub(crate) fn enter<R>(
+        shared: &Arc<Shared>,
+        core: Core,
+        f: impl FnOnce(&WorkerThread) -> R,
+    ) -> (R, Option<Core>) {
+        struct Leave(Option<Rc<WorkerThread>>);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let index = core.index();
+        shared.parkers[index].move_in();
+        let worker = Rc::new(WorkerThread {
+            shared: Arc::clone(shared),
+            core: RefCell::new(Some(core)),
+            waking_joiner: Cell::new(false),
+        });
+        let leave = Leave(CURRENT.replace(Some(Rc::clone(&worker))));
+        let outer = reactor::context::enter(Some(shared.reactor().clone()), Some(index));
+        worker.with_scribe(Scribe::resumed);
+        let result = f(&worker);
+        worker.with_scribe(Scribe::paused);
+        reactor::context::restore(outer);
+        drop(leave);
+        (result, worker.core.take())
+    }
+
+    /// Runs tasks until the scheduler closes or the core is given away.
+    pub(crate) fn run(&self) {
+        while !self.shared.is_closing() && self.has_core() {
+            match self.next_task() {
+                Some(task) => self.run_task(task),
+                None => self.sleep(|| self.shared.is_closing(), false),
+            }
+        }
+    }
+
+    /// Runs at most a round of tasks, as many as fit between two looks at the driver. `false` if
+    /// there was none.
+    pub(crate) fn run_round(&self) -> bool {
+        for round in 0..self.shared.event_interval {
+            match self.next_task() {
+                Some(task) => self.run_task(task),
+                None => return round > 0,
+            }
+        }
+        self.look_at_driver();
+        true
+    }
+
+    // ----- finding tasks -----
+
+    fn next_task(&self) -> Option<Notified> {
+        let turn = self.with_core(Core::next_turn)?;
+        if turn.is_multiple_of(self.shared.event_interval) {
+            self.look_at_driver();
+        }
+        if turn.is_multiple_of(self.shared.injector_interval)
+            && let Some(task) = self.shared.injector.steal().success()
+        {
+            return Some(task);
+        }
+        self.with_core(Core::pop)?.or_else(|| self.search())
+    }
+
+    /// Looks for a task in the injector and with the other workers.
+    #[cold]
+    fn search(&self) -> Option<Notified> {
+        self.with_core(|core| {
+            if !core.is_searching() {
+                core.set_searching(self.shared.idle.start_search());
+            }
+            let found = core.take_injected(&self.shared.injector).or_else(|| {
+                core.is_searching()
+                    .then(|| core.steal(&self.shared.stealers))
+                    .flatten()
+            });
+            if found.is_some() {
+                self.stop_searching(core);
+            }
+            found
+        })?
+    }
+
+    /// Having found a task, the last searcher passes the search on if there is more to be found.
+    fn stop_searching(&self, core: &Core) {
+        if core.is_searching() {
+            core.set_searching(false);
+            if self.shared.idle.stop_search() == Last::Searcher {
+                // Pairs with the fence in `Idle::after_push`: a push that relied on this search
+                // is seen here.
+                fence(Ordering::SeqCst);
+                if self.shared.has_work() {
+                    self.share_work();
+                }
+            }
+        }
+    }
+
+    fn look_at_driver(&self) {
+        self.shared.driver.look();
+        // If another worker is in the driver, it is there for the sockets; timers of this thread
+        // may be due before it comes out.
+        self.shared.reactor().fire_due();
+        self.with_scribe(Scribe::resumed);
+    }
+
+    // ----- running tasks -----
+
+    #[inline]
+    fn run_task(&self, task: Notified) {
+        task.run(&Pen::Worker(self));
+        if self.with_core(Core::has_queued) == Some(true) && self.shared.idle.someone_may_be_woken()
+        {
+            self.share_work();
+        }
+    }
+
+    /// Wakes a sleeper for work that is visible to it.
+    #[cold]
+    fn share_work(&self) {
+        self.shared.wake_worker(self.shared.idle.take_sleeper());
+    }
+
+    // ----- sleeping -----
+
+    /// Waits until there is something to do, or `interrupted` says that there is. `alone` says
+    /// that nobody but this thread can make something happen.
+    pub(crate) fn sleep(&self, interrupted: impl Fn() -> bool, alone: bool) {
+        let Some(index) = self.with_core(|core| {
+            self.shared.idle.sleep(core.index(), core.is_searching());
+            core.set_searching(false);
+            core.index()
+        }) else {
+            return;
+        };
+        if self.shared.has_work() {
+            self.get_up(index);
+            return;
+        }
+        self.with_scribe(Scribe::paused);
+        let mut events = false;
+        while !interrupted() && self.shared.idle.is_asleep(index) && !self.has_tasks() {
+            let turn = self.shared.parkers[index].park(&self.shared.driver, None, alone);
+            events |= turn.io_events + turn.timers + turn.signals > 0;
+        }
+        self.with_scribe(Scribe::resumed);
+        self.get_up(index);
+        if events && self.has_tasks() {
+            // Nobody is in the driver now: somebody has to be while this thread is busy.
+            self.share_work();
+        }
+    }
+
+    /// Takes the worker off the list of sleepers. If somebody else did, it was woken to search.
+    fn get_up(&self, index: usize) {
+        let woken = !self.shared.idle.get_up(index);
+        self.with_core(|core| core.set_searching(woken));
+    }
+
+    // ----- what tasks ask for while they are polled -----
+
+    /// Whether this thread can take tasks of that scheduler.
+    #[inline]
+    pub(super) fn serves(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared) && self.has_core()
+    }
+
+    #[inline]
+    pub(super) fn push(&self, task: Notified) {
+        let queued = self.with_core(|core| {
+            if self.waking_joiner.get() && core.has_queued() {
+                core.push_last(task);
+                true
+            } else {
+                core.push_next(task)
+            }
+        });
+        if queued == Some(true) && self.shared.idle.someone_may_be_woken() {
+            self.share_work();
+        }
+    }
+
+    /// The only runnable task of a worker is not worth waking another: nobody is told.
+    pub(super) fn push_last(&self, task: Notified) {
+        self.with_core(|core| core.push_last(task));
+    }
+
+    /// Runs `wake` with joiners being put behind other tasks: see the table of the module.
+    pub(crate) fn waking_joiner<R>(&self, wake: impl FnOnce() -> R) -> R {
+        let outer = self.waking_joiner.replace(true);
+        let result = wake();
+        self.waking_joiner.set(outer);
+        result
+    }
+
+    /// The pen of this thread: that of the worker, or, when the worker was given away, one of the
+    /// pen that all threads share which are no workers.
+    #[inline]
+    pub(crate) fn with_scribe<R>(&self, f: impl FnOnce(&Scribe) -> R) -> R {
+        match &*self.core.borrow() {
+            Some(core) => f(core.scribe()),
+            None => f(&self.shared.recorder().other(None)),
+        }
+    }
+
+    /// Gives the core away: from here on this thread is no worker.
+    pub(crate) fn give_core_away(&self) -> Option<Core> {
+        let core = self.core.try_borrow_mut().ok()?.take()?;
+        core.scribe().paused();
+        Some(core)
+    }
+
+    /// Takes the core back when nobody else could be found to run it.
+    pub(crate) fn take_core_back(&self, core: Core) {
+        core.scribe().resumed();
+        *self.core.borrow_mut() = Some(core);
+    }
+
+    // ----- the core -----
+
+    #[inline]
+    fn with_core<R>(&self, f: impl FnOnce(&Core) -> R) -> Option<R> {
+        self.core.borrow().as_ref().map(f)
+    }
+
+    pub(crate) fn has_core(&self) -> bool {
+        self.core.borrow().is_some()
+    }
+
+    fn has_tasks(&self) -> bool {
+        self.with_core(Core::has_tasks) == Some(true)
+    }
+}

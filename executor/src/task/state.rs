@@ -1,0 +1,419 @@
+//! The state word of a task: one 64-bit number, changed by the transitions of this file only.
+//!
+//! ```text
+//!  63            32 31      28 27        26          25             24        23           0
+//! +----------------+----------+-----------+-----------+---------------+----------+-----------+
+//! |   references   |  unused  | CANCELLED | JOIN_WAKER| JOIN_INTEREST | COMPLETE |   wakes   |
+//! +----------------+----------+-----------+-----------+---------------+----------+-----------+
+//! ```
+//!
+//! # Wakes
+//!
+//! The low bits count the wakes that no poll has answered yet. They also say who may poll:
+//!
+//! * `0`: the task is idle. It is in no queue and nobody touches its future.
+//! * `> 0`: somebody has the right to poll it. The right came into being with the step from 0 to
+//!   1, and belongs to whoever took that step, then to the queue, then to the worker that took
+//!   the task out of it.
+//!
+//! A wake is one addition. A poll notes the count when it starts and subtracts it when it ends;
+//! if anything is left, the task was woken meanwhile and the poller keeps the right and queues
+//! the task again. No wake can fall between the two, because each is one read-modify-write of the
+//! same word.
+//!
+//! # References
+//!
+//! The memory lives as long as the count in the high bits is above zero. One reference is that of
+//! the life of the task, from spawn to completion: it covers the queues and the registry, so that
+//! queueing touches no count. The others belong to wakers, the join handle and abort handles.
+//!
+//! # Orderings
+//!
+//! Whatever gives something up (a wake its data, a poller the future, a completion the output, a
+//! reference the memory) does so with Release, and whatever takes it with Acquire; as all changes
+//! are read-modify-writes they form one release sequence, in which each Acquire sees all that was
+//! released before. Taking a further reference is Relaxed: the caller has one already.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const WAKE: u64 = 1;
+const WAKES: u64 = (1 << 24) - 1;
+const COMPLETE: u64 = 1 << 24;
+const JOIN_INTEREST: u64 = 1 << 25;
+const JOIN_WAKER: u64 = 1 << 26;
+const CANCELLED: u64 = 1 << 27;
+const REFERENCE: u64 = 1 << 32;
+
+/// Wakes that are not counted any more: the task is awake, and far from the end of the bits.
+const MANY_WAKES: u64 = WAKES / 2;
+/// A poll that starts with more wakes than this first takes them down to one.
+const SOME_WAKES: u64 = WAKES / 4;
+/// More references than any program holds: beyond, one is leaking and the count would wrap.
+const TOO_MANY_REFERENCES: u64 = 1 << 31;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State(AtomicU64);
+
+/// What whoever woke a task has to do.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The caller has got the right to poll: it must queue the task.
+    Schedule,
+    /// Somebody else has it, or there is nothing left to poll.
+    Nothing,
+    /// As `Nothing`, and the reference that the caller gave up was the last: it must free.
+    Free,
+}
+
+/// What a poller found when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Polling {
+    /// How many wakes this poll answers.
+    pub(crate) wakes: u32,
+    /// Whether the task is to be dropped instead of polled.
+    pub(crate) cancelled: bool,
+}
+
+/// What a poller has to do when the task is pending.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// Nothing; it has lost the right to touch the task.
+    Idle,
+    /// It was woken during the poll: the poller must queue it again.
+    Again,
+}
+
+/// What a poller finds when it has published that the task is complete.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// Whether anybody will read the output; if not the poller must drop it.
+    pub(crate) join_interest: bool,
+    /// Whether a waker is to be woken.
+    pub(crate) join_waker: bool,
+}
+
+/// What the join handle that is being dropped must drop with it.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct JoinDropped {
+    /// The output, which nobody else will read.
+    pub(crate) output: bool,
+    /// The waker, which nobody else will wake.
+    pub(crate) waker: bool,
+}
+
+/// The task was complete already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AlreadyComplete;
+
+#[derive(Clone, Copy)]
+struct Word(u64);
+
+impl Word {
+    fn wakes(self) -> u64 {
+        self.0 & WAKES
+    }
+
+    fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    fn references(self) -> u64 {
+        self.0 / REFERENCE
+    }
+}
+
+impl State {
+    /// A task that was just spawned: woken once, with a join handle.
+    pub(crate) fn new() -> State {
+        const LIFE_AND_JOIN_HANDLE: u64 = 2 * REFERENCE;
+        State(AtomicU64::new(LIFE_AND_JOIN_HANDLE | JOIN_INTEREST | WAKE))
+    }
+
+    fn load(&self, ordering: Ordering) -> Word {
+        Word(self.0.load(ordering))
+    }
+
+    // ----- waking -----
+
+    /// Wakes the task by a reference that stays with the caller.
+    #[inline]
+    pub(crate) fn wake(&self) -> Wake {
+        let before = Word(self.0.fetch_add(WAKE, Ordering::AcqRel));
+        if before.has(COMPLETE) || before.wakes() >= MANY_WAKES {
+            self.0.fetch_sub(WAKE, Ordering::AcqRel);
+            return Wake::Nothing;
+        }
+        match before.wakes() {
+            0 => Wake::Schedule,
+            _ => Wake::Nothing,
+        }
+    }
+
+    /// Wakes the task and gives up the caller's reference.
+    #[inline]
+    pub(crate) fn wake_and_release(&self) -> Wake {
+        let seen = self.load(Ordering::Relaxed);
+        if seen.has(COMPLETE) || seen.wakes() >= MANY_WAKES {
+            return match self.release() {
+                true => Wake::Free,
+                false => Wake::Nothing,
+            };
+        }
+        let before = Word(
+            self.0
+                .fetch_add(WAKE.wrapping_sub(REFERENCE), Ordering::AcqRel),
+        );
+        if before.has(COMPLETE) {
+            // The wake stays counted, which means nothing for a task that is complete. Taking it
+            // back would touch memory to which the caller has no reference any more.
+            return match before.references() {
+                1 => Wake::Free,
+                _ => Wake::Nothing,
+            };
+        }
+        match before.wakes() {
+            0 => Wake::Schedule,
+            _ => Wake::Nothing,
+        }
+    }
+
+    /// Asks for the task to be dropped. The caller has to queue it if it was idle.
+    pub(crate) fn cancel(&self) -> Wake {
+        // Release: the wake that follows publishes it in any case; Acquire is not needed.
+        self.0.fetch_or(CANCELLED, Ordering::Release);
+        self.wake()
+    }
+
+    // ----- polling -----
+
+    /// The caller, who has the right to poll, begins.
+    #[inline]
+    pub(crate) fn start_poll(&self) -> Polling {
+        let mut seen = self.load(Ordering::Acquire);
+        debug_assert!(seen.wakes() > 0, "a task is polled that nobody woke");
+        let wakes = seen.wakes();
+        if wakes > SOME_WAKES {
+            seen = self.forget_all_wakes_but_one(wakes);
+        }
+        Polling {
+            wakes: wakes as u32,
+            cancelled: seen.has(CANCELLED),
+        }
+    }
+
+    /// Makes room for wakes during the poll that is about to start.
+    #[cold]
+    fn forget_all_wakes_but_one(&self, wakes: u64) -> Word {
+        Word(self.0.fetch_sub(wakes - 1, Ordering::AcqRel))
+    }
+
+    /// The poll that began with `polling` found the task pending.
+    #[inline]
+    pub(crate) fn end_poll(&self, polling: Polling) -> Pending {
+        let mut answered = u64::from(polling.wakes);
+        if answered > SOME_WAKES {
+            answered = 1;
+        }
+        let before = Word(self.0.fetch_sub(answered, Ordering::AcqRel));
+        if before.wakes() == answered {
+            Pending::Idle
+        } else {
+            Pending::Again
+        }
+    }
+
+    /// Publishes that the output is in its place.
+    pub(crate) fn complete(&self) -> Completed {
+        let before = Word(self.0.fetch_or(COMPLETE, Ordering::AcqRel));
+        debug_assert!(!before.has(COMPLETE));
+        Completed {
+            join_interest: before.has(JOIN_INTEREST),
+            join_waker: before.has(JOIN_WAKER),
+        }
+    }
+
+    /// The join waker has been woken by the completing thread. Returns whether the join handle is
+    /// gone, so that this thread must drop the waker.
+    pub(crate) fn join_waker_woken(&self) -> bool {
+        let before = Word(self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel));
+        debug_assert!(before.has(COMPLETE) && before.has(JOIN_WAKER));
+        !before.has(JOIN_INTEREST)
+    }
+
+    // ----- joining -----
+
+    /// Whether the output is in its place. Acquire: if so, it is seen.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.load(Ordering::Acquire).has(COMPLETE)
+    }
+
+    /// Whether the join waker is in its place, as the join handle left it.
+    pub(crate) fn has_join_waker(&self) -> bool {
+        // Acquire: pairs with `complete`; only the caller sets the flag.
+        self.load(Ordering::Acquire).has(JOIN_WAKER)
+    }
+
+    /// The join handle has written its waker. Fails when the task is complete, then the waker
+    /// still belongs to the join handle.
+    pub(crate) fn publish_join_waker(&self) -> Result<(), AlreadyComplete> {
+        self.change_unless_complete(|word| word | JOIN_WAKER)
+    }
+
+    /// The join handle takes its waker back to replace it. Fails when the task is complete, then
+    /// the completing thread may be waking it.
+    pub(crate) fn take_back_join_waker(&self) -> Result<(), AlreadyComplete> {
+        self.change_unless_complete(|word| word & !JOIN_WAKER)
+    }
+
+    fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> Result<(), AlreadyComplete> {
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                (word & COMPLETE == 0).then(|| change(word))
+            })
+            .map(drop)
+            .map_err(|_| AlreadyComplete)
+    }
+
+    /// The join handle is being dropped. Its reference is still to be released.
+    pub(crate) fn drop_join_handle(&self) -> JoinDropped {
+        let change = |word: u64| {
+            let without_interest = word & !JOIN_INTEREST;
+            // While the task runs the waker is the join handle's to take back; once it is
+            // complete the completing thread may be waking it.
+            match word & COMPLETE {
+                0 => without_interest & !JOIN_WAKER,
+                _ => without_interest,
+            }
+        };
+        let before = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                Some(change(word))
+            })
+            .unwrap_or_else(|word| word);
+        JoinDropped {
+            output: before & COMPLETE != 0,
+            waker: change(before) & JOIN_WAKER == 0,
+        }
+    }
+
+    // ----- memory -----
+
+    /// Takes one more reference.
+    #[inline]
+    pub(crate) fn retain(&self) {
+        let before = Word(self.0.fetch_add(REFERENCE, Ordering::Relaxed));
+        if before.references() > TOO_MANY_REFERENCES {
+            // As `Arc` does: going on would wrap the count and free memory in use.
+            std::process::abort();
+        }
+    }
+
+    /// Gives a reference up; `true` if it was the last and the caller must free.
+    #[inline]
+    pub(crate) fn release(&self) -> bool {
+        Word(self.0.fetch_sub(REFERENCE, Ordering::AcqRel)).references() == 1
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn idle() -> State {
+        let state = State::new();
+        let polling = state.start_poll();
+        assert_eq!(state.end_poll(polling), Pending::Idle);
+        state
+    }
+
+    #[test]
+    fn only_the_first_of_several_wakes_schedules() {
+        let state = idle();
+        assert_eq!(state.wake(), Wake::Schedule);
+        assert_eq!(state.wake(), Wake::Nothing);
+        assert_eq!(state.start_poll().wakes, 2);
+    }
+
+    #[test]
+    fn a_wake_during_the_poll_makes_another_poll() {
+        let state = State::new();
+        let polling = state.start_poll();
+        assert_eq!(state.wake(), Wake::Nothing);
+        assert_eq!(state.end_poll(polling), Pending::Again);
+        let polling = state.start_poll();
+        assert_eq!(polling.wakes, 1);
+        assert_eq!(state.end_poll(polling), Pending::Idle);
+    }
+
+    #[test]
+    fn a_cancelled_idle_task_is_scheduled_to_be_dropped() {
+        let state = idle();
+        assert_eq!(state.cancel(), Wake::Schedule);
+        assert!(state.start_poll().cancelled);
+    }
+
+    #[test]
+    fn a_complete_task_is_not_woken() {
+        let state = State::new();
+        state.retain();
+        assert!(state.complete().join_interest);
+        assert_eq!(state.wake(), Wake::Nothing);
+        assert_eq!(state.wake_and_release(), Wake::Nothing);
+        assert!(!state.release());
+        assert_eq!(state.wake_and_release(), Wake::Free);
+    }
+
+    #[test]
+    fn millions_of_wakes_neither_overflow_nor_lose_one() {
+        let state = idle();
+        assert_eq!(state.wake(), Wake::Schedule);
+        for _ in 0..2 * MANY_WAKES {
+            assert_eq!(state.wake(), Wake::Nothing);
+        }
+        let polling = state.start_poll();
+        assert!(u64::from(polling.wakes) >= MANY_WAKES);
+        for _ in 0..2 * MANY_WAKES {
+            assert_eq!(state.wake(), Wake::Nothing);
+        }
+        assert_eq!(state.end_poll(polling), Pending::Again);
+        let polling = state.start_poll();
+        assert_eq!(state.end_poll(polling), Pending::Idle);
+    }
+
+    #[test]
+    fn a_join_waker_can_be_placed_until_the_task_is_complete() {
+        let state = State::new();
+        assert_eq!(state.publish_join_waker(), Ok(()));
+        assert_eq!(state.take_back_join_waker(), Ok(()));
+        assert_eq!(state.publish_join_waker(), Ok(()));
+        assert!(state.complete().join_waker);
+        assert_eq!(state.take_back_join_waker(), Err(AlreadyComplete));
+        assert!(!state.join_waker_woken());
+    }
+
+    #[test]
+    fn a_join_handle_that_goes_early_leaves_output_and_waker_to_the_task() {
+        let state = State::new();
+        assert_eq!(state.publish_join_waker(), Ok(()));
+        let dropped = state.drop_join_handle();
+        assert!(!dropped.output && dropped.waker);
+        let completed = state.complete();
+        assert!(!completed.join_interest && !completed.join_waker);
+    }
+
+    #[test]
+    fn a_join_handle_that_goes_while_its_waker_is_woken_leaves_the_waker() {
+        let state = State::new();
+        assert_eq!(state.publish_join_waker(), Ok(()));
+        assert!(state.complete().join_waker);
+        let dropped = state.drop_join_handle();
+        assert!(dropped.output && !dropped.waker);
+        assert!(state.join_waker_woken());
+    }
+}
