@@ -7,4 +7,6 @@
 //! * `export` runs on plain threads of its own: it drains the rings, aggregates, and hands spans
 //!   and metrics to exporters.
 
+#[cfg(feature = "export")]
+pub mod export;
 pub mod record;

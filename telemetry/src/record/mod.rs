@@ -36,5 +36,5 @@ pub use inert::*;
 mod outcome;
 mod process;
 
-pub use outcome::outcome_of;
+pub use outcome::{error_type_of, outcome_of};
 pub use process::{Outcome, ProcessType};

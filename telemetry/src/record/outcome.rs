@@ -31,11 +31,7 @@ pub fn outcome_of<T>(output: &T) -> Outcome {
 }
 
 /// The name of the error's type, when `output_type` is the name of a `Result`.
-#[cfg_attr(
-    not(feature = "active"),
-    expect(dead_code, reason = "only recorded when recording")
-)]
-pub(super) fn error_type_of(output_type: &str) -> Option<&str> {
+pub fn error_type_of(output_type: &str) -> Option<&str> {
     let arguments = output_type.strip_prefix(RESULT)?.strip_suffix('>')?;
     let comma = top_level_comma(arguments)?;
     Some(arguments[comma + 1..].trim_start())

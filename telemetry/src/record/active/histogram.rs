@@ -13,7 +13,9 @@ use telemetry_rt_clock::Scale;
 
 use super::shard::Writers;
 
-const STEPS: [u64; 10] = [1_000, 1_200, 1_500, 2_000, 2_500, 3_000, 4_000, 5_000, 6_000, 8_000];
+const STEPS: [u64; 10] = [
+    1_000, 1_200, 1_500, 2_000, 2_500, 3_000, 4_000, 5_000, 6_000, 8_000,
+];
 const DECADES: usize = 8;
 const BOUNDS: usize = STEPS.len() * DECADES + 1;
 const BUCKETS: usize = BOUNDS + 1;
@@ -47,7 +49,11 @@ impl Bounds {
     pub(super) fn new(scale: Scale) -> Bounds {
         let ticks = BOUNDS_NANOS.map(|nanos| scale.ticks(nanos));
         let first_of_length = std::array::from_fn(|length| {
-            let shortest = if length == 0 { 0 } else { 1_u64 << (length - 1) };
+            let shortest = if length == 0 {
+                0
+            } else {
+                1_u64 << (length - 1)
+            };
             ticks.partition_point(|&bound| bound < shortest) as u8
         });
         Bounds {

@@ -58,8 +58,17 @@ mod tests {
             .into_iter()
             .flat_map(|thread| -> Vec<_> { thread.join().unwrap() })
             .collect();
-        assert_eq!(ids.iter().map(|id| id.0).collect::<HashSet<_>>().len(), 40_000);
-        assert_eq!(ids.iter().map(|id| id.1).collect::<HashSet<_>>().len(), 40_000);
-        assert!(ids.iter().all(|id| id.0 != TraceId::INVALID && id.1 != SpanId::INVALID));
+        assert_eq!(
+            ids.iter().map(|id| id.0).collect::<HashSet<_>>().len(),
+            40_000
+        );
+        assert_eq!(
+            ids.iter().map(|id| id.1).collect::<HashSet<_>>().len(),
+            40_000
+        );
+        assert!(
+            ids.iter()
+                .all(|id| id.0 != TraceId::INVALID && id.1 != SpanId::INVALID)
+        );
     }
 }

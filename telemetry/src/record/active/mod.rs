@@ -19,6 +19,7 @@ mod ring;
 mod scribe;
 mod shard;
 mod span;
+mod sync;
 mod task;
 
 pub use histogram::{BOUNDS_NANOS, Distribution};

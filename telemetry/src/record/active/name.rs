@@ -115,16 +115,28 @@ mod tests {
     #[test]
     fn names_are_cut_to_what_a_person_wrote() {
         for (type_name, path, name) in [
-            ("shop::orders::fetch::{{closure}}", "shop::orders::fetch", "fetch"),
+            (
+                "shop::orders::fetch::{{closure}}",
+                "shop::orders::fetch",
+                "fetch",
+            ),
             ("app::main::{{closure}}::{{closure}}", "app::main", "main"),
-            ("app::load<app::User>::{{closure}}", "app::load<app::User>", "load"),
+            (
+                "app::load<app::User>::{{closure}}",
+                "app::load<app::User>",
+                "load",
+            ),
             (
                 "<app::Db as app::Store>::get::{{closure}}",
                 "<app::Db as app::Store>::get",
                 "get",
             ),
             ("app::Worker<u8>", "app::Worker<u8>", "Worker"),
-            ("app::run::<fn(u8) -> u8>::{{closure}}", "app::run::<fn(u8) -> u8>", "run"),
+            (
+                "app::run::<fn(u8) -> u8>::{{closure}}",
+                "app::run::<fn(u8) -> u8>",
+                "run",
+            ),
             ("app::Plain", "app::Plain", "Plain"),
             ("plain", "plain", "plain"),
         ] {
@@ -143,13 +155,28 @@ mod tests {
 
     #[test]
     fn a_pattern_lists_short_names_and_paths() {
-        for pattern in ["*", "fetch", "shop::*", "*::fetch", "f*h", "shop::*::fetch", "*orders*"] {
+        for pattern in [
+            "*",
+            "fetch",
+            "shop::*",
+            "*::fetch",
+            "f*h",
+            "shop::*::fetch",
+            "*orders*",
+        ] {
             assert!(
                 NameList::parse(pattern).lists("fetch", "shop::orders::fetch"),
                 "{pattern}"
             );
         }
-        for pattern in ["fetc", "etch", "orders::fetch", "shop::*x", "f*x*h", "Fetch"] {
+        for pattern in [
+            "fetc",
+            "etch",
+            "orders::fetch",
+            "shop::*x",
+            "f*x*h",
+            "Fetch",
+        ] {
             assert!(
                 !NameList::parse(pattern).lists("fetch", "shop::orders::fetch"),
                 "{pattern}"

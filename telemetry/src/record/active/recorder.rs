@@ -1,13 +1,14 @@
 //! The recorder of one runtime: what its threads share, and what the drain reads.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
+use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::TraceContextExt;
-use opentelemetry::Context;
 use parking_lot::Mutex;
 use telemetry_rt_clock::{Scale, ticks};
 
@@ -72,6 +73,7 @@ struct Inner {
     consumers: Mutex<Vec<Consumer<SpanRecord>>>,
     from_others: ArrayQueue<SpanRecord>,
     drain: OnceLock<Thread>,
+    attachment: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What all processes of one kind that ended in one way took.
@@ -118,6 +120,7 @@ impl Recorder {
                 consumers: Mutex::new(consumers),
                 from_others: ArrayQueue::new(config.span_ring.max(2)),
                 drain: OnceLock::new(),
+                attachment: OnceLock::new(),
             }),
         }
     }
@@ -205,6 +208,17 @@ impl Recorder {
         let _ = self.inner.drain.set(thread);
     }
 
+    /// Keeps something that the floors above want to find again by way of the runtime. The first
+    /// one stays.
+    pub fn attach(&self, attachment: Arc<dyn Any + Send + Sync>) {
+        let _ = self.inner.attachment.set(attachment);
+    }
+
+    /// What was attached, if it is a `T`.
+    pub fn attached<T: Any>(&self) -> Option<&T> {
+        self.inner.attachment.get()?.downcast_ref()
+    }
+
     /// All kinds of processes so far, by their number.
     pub fn kinds(&self) -> Vec<Arc<Kind>> {
         self.inner.kinds.all()
@@ -242,7 +256,10 @@ impl Recorder {
         for kind in self.kinds() {
             for outcome in Outcome::ALL {
                 let mut durations = Distribution::default();
-                for series in shards.iter().filter_map(|s| s.durations.get(kind.index, outcome)) {
+                for series in shards
+                    .iter()
+                    .filter_map(|s| s.durations.get(kind.index, outcome))
+                {
                     series.add_to(&mut durations, scale);
                 }
                 if durations.count > 0 {

@@ -19,13 +19,13 @@
 //!
 //! When it is full a value is refused, never waited for: the caller drops and counts it.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
+
+use super::sync::{Arc, AtomicUsize, Ordering, UnsafeCell};
 
 struct Shared<T> {
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
@@ -101,10 +101,12 @@ impl<T> Producer<T> {
                 return Pushed::Refused(value);
             }
         }
-        let slot = shared.slots[tail & (capacity - 1)].get();
-        // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
-        // `capacity` values; nobody else writes it, and nobody reads it before the store below.
-        unsafe { slot.write(MaybeUninit::new(value)) };
+        shared.slots[tail & (capacity - 1)].with_mut(|slot| {
+            // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
+            // `capacity` values; nobody else writes it, and nobody reads it before the store
+            // below.
+            unsafe { slot.write(MaybeUninit::new(value)) };
+        });
         // Release: hands the slot over, with the value written above, to the Acquire in `pop`.
         shared.tail.store(tail.wrapping_add(1), Ordering::Release);
         if tail.wrapping_sub(self.seen_head.get()) == capacity / 4 {
@@ -125,10 +127,11 @@ impl<T> Consumer<T> {
         if head == shared.tail.load(Ordering::Acquire) {
             return None;
         }
-        let slot = shared.slots[head & (shared.slots.len() - 1)].get();
-        // SAFETY: rules 1 and 3: `head < tail`, so the slot is ours and the producer has ended
-        // with it.
-        let value = unsafe { slot.read() };
+        let value = shared.slots[head & (shared.slots.len() - 1)].with(|slot| {
+            // SAFETY: rules 1 and 3: `head < tail`, so the slot is ours and the producer has ended
+            // with it.
+            unsafe { slot.read() }
+        });
         // SAFETY: by rule 3 a slot in `head..tail` holds a value; it is moved out once, because
         // the store below makes the slot empty.
         let value = unsafe { value.assume_init() };
@@ -147,19 +150,22 @@ impl<T> Consumer<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        let (head, tail) = (*self.head.get_mut(), *self.tail.get_mut());
-        let mask = self.slots.len() - 1;
-        let mut index = head;
+        // Relaxed, both: whoever drops the ring has it alone.
+        let mut index = self.head.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed);
         while index != tail {
-            let slot = self.slots[index & mask].get_mut();
-            // SAFETY: rule 3: slots in `head..tail` hold a value; both ends are gone.
-            unsafe { slot.assume_init_drop() };
+            self.slots[index & (self.slots.len() - 1)].with_mut(|slot| {
+                // SAFETY: nobody else has the slot, as both ends are gone.
+                let slot = unsafe { &mut *slot };
+                // SAFETY: rule 3: slots in `head..tail` hold a value.
+                unsafe { slot.assume_init_drop() };
+            });
             index = index.wrapping_add(1);
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -236,5 +242,87 @@ mod tests {
         seen.extend(std::iter::from_fn(|| consumer.pop()));
         assert!(seen.is_sorted_by(|a, b| a < b));
         assert_eq!(seen.len() as u64 + thread.join().unwrap(), 200_000);
+    }
+}
+
+/// The two ends under every order of events, run by
+/// `RUSTFLAGS="--cfg loom" cargo test --release -p telemetry_rt-telemetry --features active --lib loom`.
+/// Loom itself reports whoever touches a slot that belongs to the other end.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::super::sync::model::{Seed, explore};
+    use super::*;
+    use loom::thread;
+
+    const CAPACITY: usize = 2;
+    const VALUES: usize = 4;
+
+    /// More values than fit are pushed, while the other end takes some.
+    fn the_ends_meet() {
+        let (producer, mut consumer) = ring(CAPACITY);
+        let pushing = thread::spawn(move || stored(&producer));
+        let mut taken = take_some(&mut consumer);
+        let stored = pushing.join().expect("a thread that panics ends the model");
+        taken.extend(std::iter::from_fn(|| consumer.pop()).map(|value| *value));
+        assert_eq!(taken, stored, "what came out is not what went in");
+    }
+
+    /// As many values as fit are never refused, and the next one always is.
+    fn an_end_goes_with_values_in_the_ring() {
+        let value = std::sync::Arc::new(());
+        let (producer, mut consumer) = ring(CAPACITY);
+        let theirs = std::sync::Arc::clone(&value);
+        let pushing = thread::spawn(move || {
+            for _ in 0..CAPACITY {
+                let pushed = producer.push(std::sync::Arc::clone(&theirs));
+                assert!(!matches!(pushed, Pushed::Refused(_)));
+            }
+        });
+        drop(consumer.pop());
+        drop(consumer);
+        pushing.join().expect("a thread that panics ends the model");
+        assert_eq!(std::sync::Arc::strong_count(&value), 1);
+    }
+
+    /// Pushes all values, and returns those for which there was room. Refused is only what finds
+    /// the ring full.
+    fn stored(producer: &Producer<Box<usize>>) -> Vec<usize> {
+        let mut stored = Vec::new();
+        for value in 0..VALUES {
+            match producer.push(Box::new(value)) {
+                Pushed::Refused(back) => assert!(*back == value && stored.len() >= CAPACITY),
+                Pushed::Stored | Pushed::StoredQuarterFull => stored.push(value),
+            }
+        }
+        stored
+    }
+
+    fn take_some(consumer: &mut Consumer<Box<usize>>) -> Vec<usize> {
+        (0..VALUES / 2)
+            .filter_map(|_| consumer.pop())
+            .map(|value| *value)
+            .collect()
+    }
+
+    #[test]
+    fn values_are_neither_lost_nor_torn_nor_doubled() {
+        explore(None, the_ends_meet);
+    }
+
+    #[test]
+    fn what_is_left_is_dropped_once() {
+        explore(None, an_end_goes_with_values_in_the_ring);
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn the_model_notices_loads_that_acquire_nothing() {
+        explore(Some(Seed::RelaxedLoads), the_ends_meet);
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn the_model_notices_stores_that_release_nothing() {
+        explore(Some(Seed::RelaxedStores), the_ends_meet);
     }
 }

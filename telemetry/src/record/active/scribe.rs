@@ -174,12 +174,7 @@ impl Scribe {
     }
 }
 
-fn closed_account(
-    record: &TaskRecord,
-    task_id: u64,
-    outcome: Outcome,
-    ended: Ended,
-) -> SpanRecord {
+fn closed_account(record: &TaskRecord, task_id: u64, outcome: Outcome, ended: Ended) -> SpanRecord {
     SpanRecord {
         trace_id: TraceId::INVALID,
         span_id: SpanId::INVALID,

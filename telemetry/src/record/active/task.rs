@@ -164,7 +164,10 @@ mod tests {
         // Idle until it is woken at 200, polled at 220.
         let start = record.start_poll(Ticks(220), Ticks(200), 1);
         record.end_poll(start, Ticks(225), 1);
-        assert_eq!((record.scheduled, record.busy, record.length()), (50, 25, 125));
+        assert_eq!(
+            (record.scheduled, record.busy, record.length()),
+            (50, 25, 125)
+        );
         assert_eq!(record.length() - record.scheduled - record.busy, 50);
         assert_eq!((record.polls, record.wakes, record.migrations), (2, 2, 1));
     }

@@ -1,0 +1,103 @@
+//! The thread that empties the rings.
+//!
+//! It must never wait for the network or for a lock that is held for long: rings are short, and
+//! what does not fit is lost. So it moves records as they are and leaves their conversion to the
+//! exporting thread. While there is something to do it looks every millisecond, otherwise ever
+//! more seldom; a worker whose ring fills up unparks it.
+
+use std::sync::Arc;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use telemetry_rt_clock::Anchor;
+
+use super::queue::{Order, Queue};
+use crate::record::{Recorder, SpanRecord};
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Records moved under one lock of the queue, and dated by one anchor.
+const PASS: usize = 4096;
+
+pub(super) struct Drain {
+    recorder: Recorder,
+    queue: Arc<Queue>,
+    spans: Vec<SpanRecord>,
+}
+
+impl Drain {
+    pub(super) fn new(recorder: Recorder, queue: Arc<Queue>) -> Drain {
+        Drain {
+            recorder,
+            queue,
+            spans: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let _quiet = Context::enter_telemetry_suppressed_scope();
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            // Asked for before the rings are looked at: what ended before the order is found.
+            match self.queue.order() {
+                Order::GoOn => {
+                    let moved = self.pass();
+                    if moved < PASS {
+                        pause = next_pause(pause, moved);
+                        park_timeout(pause);
+                    }
+                }
+                Order::Flush(ticket) => {
+                    self.empty_once();
+                    self.queue.drained(ticket);
+                }
+                Order::Stop(deadline) => return self.empty_until(deadline),
+            }
+        }
+    }
+
+    /// Moves what fits into one pass, and drops what the queue refuses.
+    fn pass(&mut self) -> usize {
+        let moved = self.recorder.drain_spans(&mut self.spans, PASS);
+        if moved > 0 {
+            self.queue.offer(&mut self.spans, Anchor::now());
+        }
+        moved
+    }
+
+    /// Moves as much as waits now. What ends meanwhile may stay: a flush must come to an end.
+    fn empty_once(&mut self) {
+        let mut waiting = self.recorder.waiting_spans();
+        while waiting > 0 {
+            let moved = self.pass();
+            waiting = if moved == 0 {
+                0
+            } else {
+                waiting.saturating_sub(moved)
+            };
+        }
+    }
+
+    fn empty_until(&mut self, deadline: Instant) {
+        while self.recorder.drain_spans(&mut self.spans, PASS) > 0 {
+            self.queue
+                .offer_until(&mut self.spans, Anchor::now(), deadline);
+        }
+    }
+}
+
+impl Drop for Drain {
+    /// However it ended: the exporting thread must not wait for it.
+    fn drop(&mut self) {
+        self.queue.drain_ended();
+    }
+}
+
+fn next_pause(pause: Duration, moved: usize) -> Duration {
+    match moved {
+        0 => (pause * 2).min(LONGEST_PAUSE),
+        _ => SHORTEST_PAUSE,
+    }
+}

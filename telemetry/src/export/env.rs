@@ -1,0 +1,232 @@
+//! How environment variables are read: what is not understood is said and replaced, never fatal.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::time::Duration;
+
+/// A setting that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    variable: String,
+    value: String,
+    accepted: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(
+        variable: impl Into<String>,
+        value: impl Into<String>,
+        accepted: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError {
+            variable: variable.into(),
+            value: value.into(),
+            accepted: accepted.into(),
+        }
+    }
+
+    /// The environment variable, or the name of the setting.
+    pub fn variable(&self) -> &str {
+        &self.variable
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigError {
+            variable,
+            value,
+            accepted,
+        } = self;
+        write!(f, "{variable} is {value:?}; accepted: {accepted}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The variables, and what was found wrong with them.
+pub(super) struct Env<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    warnings: RefCell<Vec<String>>,
+}
+
+/// Reads the environment of the process.
+pub(super) fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl<'a> Env<'a> {
+    pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Env<'a> {
+        Env {
+            get,
+            warnings: RefCell::default(),
+        }
+    }
+
+    /// What was found wrong so far.
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
+    }
+
+    pub(super) fn warn(&self, warning: impl fmt::Display) {
+        self.warnings.borrow_mut().push(warning.to_string());
+    }
+
+    /// The value as it is, even an empty one.
+    pub(super) fn raw(&self, name: &str) -> Option<String> {
+        (self.get)(name)
+    }
+
+    /// The value without white space around it. An empty one counts as none, as the
+    /// specification asks.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let value = self.raw(name)?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        match self.text(name) {
+            None => false,
+            Some(value) if value.eq_ignore_ascii_case("true") => true,
+            Some(value) if value.eq_ignore_ascii_case("false") => false,
+            Some(value) => self.fallen_back(name, &value, "true, false", false),
+        }
+    }
+
+    /// A number of things, at least `least`.
+    pub(super) fn count(&self, name: &str, least: usize, default: usize) -> usize {
+        let accepted = format!("a whole number from {least}");
+        self.parsed(name, &accepted, default, |value| {
+            value.parse().ok().filter(|&count| count >= least)
+        })
+    }
+
+    pub(super) fn millis(&self, name: &str, default: Duration) -> Duration {
+        let default = default.as_millis() as u64;
+        let accepted = "milliseconds as a whole number from 1";
+        Duration::from_millis(self.parsed(name, accepted, default, |value| {
+            value.parse().ok().filter(|&millis| millis > 0)
+        }))
+    }
+
+    pub(super) fn parsed<T: fmt::Display>(
+        &self,
+        name: &str,
+        accepted: &str,
+        default: T,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        match self.text(name) {
+            None => default,
+            Some(value) => match parse(&value) {
+                Some(parsed) => parsed,
+                None => self.fallen_back(name, &value, accepted, default),
+            },
+        }
+    }
+
+    /// One of several words. `None` when there is none, or an unknown one.
+    pub(super) fn word<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> Option<T> {
+        self.words(name, known)?.first().copied()
+    }
+
+    /// A comma list of words, without those that are unknown. `None` when the variable is unset.
+    pub(super) fn words<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> Option<Vec<T>> {
+        let list = self.text(name)?;
+        let find = |word: &str| {
+            let found = known.iter().find(|(name, _)| *name == word);
+            if found.is_none() {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                let error = ConfigError::new(name, word, names.join(", "));
+                self.warn(format_args!("{error}; it is ignored"));
+            }
+            found.map(|(_, meaning)| *meaning)
+        };
+        let words = list
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty());
+        Some(words.filter_map(find).collect())
+    }
+
+    fn fallen_back<T: fmt::Display>(
+        &self,
+        name: &str,
+        value: &str,
+        accepted: &str,
+        default: T,
+    ) -> T {
+        let error = ConfigError::new(name, value, accepted);
+        self.warn(format_args!("{error}; {default} is used"));
+        default
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(value: Option<&str>, read: impl Fn(&Env<'_>) -> T) -> (T, Vec<String>) {
+        let get = |_: &str| value.map(str::to_owned);
+        let env = Env::new(&get);
+        let result = read(&env);
+        (result, env.into_warnings())
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_said_and_replaced() {
+        for (value, count, warned) in [
+            (None, 7, false),
+            (Some(""), 7, false),
+            (Some(" 12 "), 12, false),
+            (Some("0"), 7, true),
+            (Some("-1"), 7, true),
+            (Some("1e3"), 7, true),
+            (Some("99999999999999999999999"), 7, true),
+        ] {
+            let (read, warnings) = read(value, |env| env.count("OTEL_X", 1, 7));
+            assert_eq!((read, !warnings.is_empty()), (count, warned), "{value:?}");
+        }
+        let (_, warnings) = read(Some("x"), |env| {
+            env.millis("OTEL_X", Duration::from_secs(5))
+        });
+        assert_eq!(
+            warnings,
+            ["OTEL_X is \"x\"; accepted: milliseconds as a whole number from 1; 5000 is used"]
+        );
+    }
+
+    #[test]
+    fn unknown_words_are_said_and_the_others_are_used() {
+        let known = [("otlp", 1), ("console", 2), ("none", 0)];
+        for (value, words, warnings) in [
+            (None, None, 0),
+            (Some(" "), None, 0),
+            (Some("otlp"), Some(vec![1]), 0),
+            (Some(" otlp , console,"), Some(vec![1, 2]), 0),
+            (Some("jaeger,console"), Some(vec![2]), 1),
+            (Some("Otlp"), Some(vec![]), 1),
+        ] {
+            let (read, warned) = read(value, |env| env.words("OTEL_X", &known));
+            assert_eq!((read, warned.len()), (words, warnings), "{value:?}");
+        }
+        let (_, warnings) = read(Some("jaeger"), |env| env.words("OTEL_X", &known));
+        assert_eq!(
+            warnings,
+            ["OTEL_X is \"jaeger\"; accepted: otlp, console, none; it is ignored"]
+        );
+    }
+
+    #[test]
+    fn flags_are_true_or_false() {
+        for (value, flag, warned) in [
+            (None, false, false),
+            (Some("TRUE"), true, false),
+            (Some("false"), false, false),
+            (Some("1"), false, true),
+        ] {
+            let (read, warnings) = read(value, |env| env.flag("OTEL_X"));
+            assert_eq!((read, !warnings.is_empty()), (flag, warned), "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How what was recorded leaves the process.
+//!
+//! ```text
+//!   workers' rings ──rt-drain──► queue ──rt-export──► exporters
+//!   users' spans ────────────────┘          ▲
+//!   workers' counters ──────────────────────┘  (summed when metrics are due)
+//! ```
+//!
+//! In reading order: [`Otel`] says what is exported and where to; a [`Pipeline`] is the two
+//! threads that do it; an [`Exporter`] is where they hand it over. Between them, `SpanRecord`s
+//! become the SDK's `SpanData` (`span_data`) and counters become [`Metric`]s (`metric`).
+//!
+//! No span is lost unseen. The [`Account`] of a pipeline says at any time what became of each:
+//!
+//! ```text
+//!   produced = exported + dropped (by cause) + in flight
+//! ```
+#![forbid(unsafe_code)]
+
+mod otel;
+mod pipeline;
+
+mod account;
+mod drain;
+mod exporter;
+mod metric;
+mod policy;
+mod processor;
+mod queue;
+mod sender;
+mod span_data;
+mod stop;
+
+mod console;
+mod memory;
+mod only;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+pub mod render;
+mod sdk;
+
+mod diagnostics;
+mod env;
+mod globals;
+mod variables;
+
+pub use account::{Account, Dropped};
+pub use console::Console;
+pub use diagnostics::set_diagnostics;
+pub use env::ConfigError;
+pub use exporter::{ExportError, Exporter, Signal};
+pub use globals::{Propagator, install_globals};
+pub use memory::InMemory;
+pub use metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint, collect};
+pub use only::Only;
+pub use otel::{Otel, OtelBuilder};
+pub use pipeline::{Pipeline, Report};
+pub use sdk::Sdk;
+pub use stop::Stop;

@@ -1,0 +1,56 @@
+//! An exporter of which one signal is wanted.
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::exporter::{ExportError, Exporter, Signal};
+use super::metric::Metric;
+use super::stop::Stop;
+
+/// Hides all signals of an exporter but one.
+#[derive(Debug)]
+pub struct Only<E> {
+    signal: Signal,
+    exporter: E,
+}
+
+impl<E: Exporter> Only<E> {
+    /// Exports only `signal` to `exporter`.
+    pub fn new(signal: Signal, exporter: E) -> Only<E> {
+        Only { signal, exporter }
+    }
+}
+
+impl<E: Exporter> Exporter for Only<E> {
+    fn name(&self) -> &'static str {
+        self.exporter.name()
+    }
+
+    fn takes(&self, signal: Signal) -> bool {
+        signal == self.signal && self.exporter.takes(signal)
+    }
+
+    fn start(&mut self, stop: &Stop) {
+        self.exporter.start(stop);
+    }
+
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        self.exporter.export_spans(spans, resource)
+    }
+
+    fn export_metrics(
+        &mut self,
+        metrics: &[Metric],
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        self.exporter.export_metrics(metrics, resource)
+    }
+
+    fn flush(&mut self) {
+        self.exporter.flush();
+    }
+
+    fn shutdown(&mut self) {
+        self.exporter.shutdown();
+    }
+}

@@ -1,0 +1,229 @@
+//! One request at a time, repeated while there is hope and time.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use telemetry_rt_clock::instant;
+use ureq::http::Response;
+use ureq::{Agent, Body, Proxy};
+
+use super::endpoint::{Endpoint, shown};
+use crate::export::exporter::ExportError;
+use crate::export::render::escaped;
+use crate::export::stop::Stop;
+
+/// Sends to one endpoint.
+#[derive(Debug)]
+pub(super) struct Client {
+    endpoint: Endpoint,
+    agent: Agent,
+    stop: Stop,
+}
+
+/// As much of a reply is read; a collector that sends more is not understood.
+const MOST_REPLY: u64 = 64 * 1024;
+/// As much of a reply's text is shown in a warning.
+const MOST_SHOWN: usize = 200;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why one attempt failed.
+struct Failure {
+    message: String,
+    again: Again,
+}
+
+/// Whether to try again, and when.
+enum Again {
+    Never,
+    Soon,
+    After(Duration),
+}
+
+impl Client {
+    pub(super) fn new(endpoint: Endpoint) -> Client {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A collector that moves is to be configured anew: headers hold credentials.
+            .max_redirects(0)
+            .proxy(proxy(&endpoint))
+            .user_agent(concat!("telemetry_rt/", env!("CARGO_PKG_VERSION")));
+        Client {
+            agent: config.build().into(),
+            endpoint,
+            stop: Stop::new(),
+        }
+    }
+
+    pub(super) fn stop_with(&mut self, stop: &Stop) {
+        self.stop = stop.clone();
+    }
+
+    /// Posts a request and returns the reply to it, once there is one that says it was accepted.
+    pub(super) fn post(&self, body: Vec<u8>) -> Result<Vec<u8>, ExportError> {
+        let body = match self.endpoint.gzip {
+            true => compressed(&body),
+            false => body,
+        };
+        let deadline = instant() + self.endpoint.timeout;
+        let mut attempt = 0;
+        loop {
+            let failure = match self.attempt(&body, self.time_left(deadline)) {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            let pause = failure.pause(attempt);
+            let stopping = self.stop.deadline().is_some();
+            match pause {
+                Some(pause) if pause < self.time_left(deadline) && !(stopping && attempt > 0) => {
+                    self.pause(pause, stopping);
+                }
+                _ => return Err(self.error(&failure)),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// The time until the deadline of the request or of the shutdown.
+    fn time_left(&self, deadline: Instant) -> Duration {
+        let deadline = self
+            .stop
+            .deadline()
+            .map_or(deadline, |stop| stop.min(deadline));
+        deadline.saturating_duration_since(instant())
+    }
+
+    /// A pause that a beginning shutdown ends; one that begins in a shutdown is short anyway.
+    fn pause(&self, pause: Duration, stopping: bool) {
+        match stopping {
+            true => std::thread::sleep(pause.min(FIRST_PAUSE)),
+            false => self.stop.sleep(pause),
+        }
+    }
+
+    fn attempt(&self, body: &[u8], time: Duration) -> Result<Vec<u8>, Failure> {
+        if time.is_zero() {
+            return Err(Failure::last("there was no time left".to_owned()));
+        }
+        let mut request = self
+            .agent
+            .post(&self.endpoint.url)
+            .config()
+            .timeout_global(Some(time))
+            .build()
+            .header("content-type", "application/x-protobuf");
+        if self.endpoint.gzip {
+            request = request.header("content-encoding", "gzip");
+        }
+        for (name, value) in &self.endpoint.headers {
+            request = request.header(name, value);
+        }
+        match request.send(body) {
+            Ok(response) => reply_of(response),
+            Err(error) => Err(Failure {
+                message: error.to_string(),
+                again: Again::Soon,
+            }),
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> ExportError {
+        let url = shown(&self.endpoint.url);
+        ExportError::new(format!("POST {url}: {}", failure.message))
+    }
+}
+
+fn reply_of(response: Response<Body>) -> Result<Vec<u8>, Failure> {
+    let status = response.status();
+    let after = retry_after(&response);
+    let reply = response
+        .into_body()
+        .into_with_config()
+        .limit(MOST_REPLY)
+        .read_to_vec();
+    if status.is_success() {
+        // The status says that the request was accepted; its details are worth a try, no more.
+        return Ok(reply.unwrap_or_default());
+    }
+    let text = text_of(&reply.unwrap_or_default());
+    let again = match status.as_u16() {
+        429 | 502 | 503 | 504 => after.map_or(Again::Soon, Again::After),
+        _ => Again::Never,
+    };
+    Err(Failure {
+        message: format!("{status}{text}"),
+        again,
+    })
+}
+
+/// The pause that the collector asks for, if it says so in seconds.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get("retry-after")?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What can be read of a reply: a collector sends an explanation as text, or as a protobuf
+/// `Status` whose message is text as well.
+fn text_of(reply: &[u8]) -> String {
+    let message = <Status as prost::Message>::decode(reply)
+        .map(|status| status.message)
+        .ok()
+        .filter(|message| !message.is_empty())
+        .unwrap_or_else(|| String::from_utf8_lossy(reply).into_owned());
+    let shown: String = message.trim().chars().take(MOST_SHOWN).collect();
+    match shown.is_empty() {
+        true => String::new(),
+        false => format!(": {}", escaped(&shown)),
+    }
+}
+
+/// `google.rpc.Status`, as far as it matters.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Status {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+impl Failure {
+    fn last(message: String) -> Failure {
+        Failure {
+            message,
+            again: Again::Never,
+        }
+    }
+
+    /// How long to wait before the next attempt, if there is to be one.
+    fn pause(&self, attempt: u32) -> Option<Duration> {
+        match self.again {
+            Again::Never => None,
+            Again::After(pause) => Some(pause),
+            Again::Soon => Some(with_jitter(
+                (FIRST_PAUSE * 2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE),
+            )),
+        }
+    }
+}
+
+/// Between half and all of a pause, so that clients that failed together do not return together.
+fn with_jitter(pause: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1000;
+    pause / 2 + pause.mul_f64(random as f64 / 2000.0)
+}
+
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.expect("a vector takes all that is written")
+}
+
+/// The proxy of the environment, but none for a collector on this machine.
+fn proxy(endpoint: &Endpoint) -> Option<Proxy> {
+    match endpoint.url.host() {
+        Some("localhost" | "127.0.0.1" | "[::1]") => None,
+        _ => Proxy::try_from_env(),
+    }
+}

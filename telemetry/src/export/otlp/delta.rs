@@ -1,0 +1,114 @@
+//! Differences between what is counted now and what a collector has acknowledged.
+//!
+//! When an export fails, the next one covers its time as well: nothing is missed. One whose
+//! reply was lost is counted twice by the collector, as with any sender of differences.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use opentelemetry::KeyValue;
+
+use crate::export::metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint};
+
+/// What was acknowledged last.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    histograms: HashMap<String, HistogramPoint>,
+    sums: HashMap<String, Number>,
+    until: Option<SystemTime>,
+}
+
+impl Delta {
+    /// The metrics since then. Points that have not changed are left out.
+    pub(super) fn since(&self, metrics: &[Metric]) -> Vec<Metric> {
+        metrics
+            .iter()
+            .map(|metric| Metric {
+                data: self.data_since(metric),
+                ..metric.clone()
+            })
+            .collect()
+    }
+
+    /// The collector has these metrics.
+    pub(super) fn acknowledge(&mut self, metrics: &[Metric]) {
+        for metric in metrics {
+            match &metric.data {
+                MetricData::Histogram { points, .. } => points.iter().for_each(|point| {
+                    self.until = Some(point.time);
+                    self.histograms
+                        .insert(key(metric, &point.attributes), point.clone());
+                }),
+                MetricData::Sum { points, .. } => points.iter().for_each(|point| {
+                    self.until = Some(point.time);
+                    self.sums
+                        .insert(key(metric, &point.attributes), point.value);
+                }),
+                MetricData::Gauge { .. } => {}
+            }
+        }
+    }
+
+    fn data_since(&self, metric: &Metric) -> MetricData {
+        match &metric.data {
+            MetricData::Histogram { bounds, points } => MetricData::Histogram {
+                bounds: bounds.clone(),
+                points: points
+                    .iter()
+                    .map(|point| self.histogram_since(metric, point))
+                    .filter(|point| point.count > 0)
+                    .collect(),
+            },
+            MetricData::Sum {
+                monotonic: true,
+                points,
+            } => MetricData::Sum {
+                monotonic: true,
+                points: points
+                    .iter()
+                    .map(|point| self.sum_since(metric, point))
+                    .filter(|point| point.value != Number::Int(0))
+                    .collect(),
+            },
+            other => other.clone(),
+        }
+    }
+
+    fn histogram_since(&self, metric: &Metric, now: &HistogramPoint) -> HistogramPoint {
+        let mut point = now.clone();
+        point.start = self.until.unwrap_or(now.start);
+        if let Some(seen) = self.histograms.get(&key(metric, &now.attributes)) {
+            point.count = now.count.saturating_sub(seen.count);
+            point.sum = (now.sum - seen.sum).max(0.0);
+            // The extremes are those of all time, not of this period.
+            (point.min, point.max) = (None, None);
+            for (bucket, seen) in point.buckets.iter_mut().zip(&seen.buckets) {
+                *bucket = bucket.saturating_sub(*seen);
+            }
+        }
+        point
+    }
+
+    fn sum_since(&self, metric: &Metric, now: &NumberPoint) -> NumberPoint {
+        let seen = self.sums.get(&key(metric, &now.attributes));
+        NumberPoint {
+            start: self.until.unwrap_or(now.start),
+            value: seen.map_or(now.value, |&seen| difference(now.value, seen)),
+            ..now.clone()
+        }
+    }
+}
+
+fn difference(now: Number, seen: Number) -> Number {
+    match (now, seen) {
+        (Number::Int(now), Number::Int(seen)) => Number::Int(now - seen),
+        (Number::Float(now), Number::Float(seen)) => Number::Float(now - seen),
+        // A point does not change its type; if it did, it would begin anew.
+        (now, _) => now,
+    }
+}
+
+/// Attributes come in the same order each time, so their text tells points apart.
+fn key(metric: &Metric, attributes: &[KeyValue]) -> String {
+    format!("{} {attributes:?}", metric.name)
+}

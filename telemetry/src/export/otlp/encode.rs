@@ -1,0 +1,150 @@
+//! Spans and metrics as messages of OTLP.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::KeyValue;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue as ProtoKeyValue};
+use opentelemetry_proto::tonic::metrics::v1 as proto;
+use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
+use opentelemetry_proto::transform::common::tonic::{Attributes, ResourceAttributesWithSchema};
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+
+use crate::export::metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint};
+
+/// Whether sums count from the start of the program or from the last export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Temporality {
+    Cumulative,
+    Delta,
+}
+
+impl Temporality {
+    fn number(self) -> i32 {
+        match self {
+            Temporality::Cumulative => proto::AggregationTemporality::Cumulative.into(),
+            Temporality::Delta => proto::AggregationTemporality::Delta.into(),
+        }
+    }
+}
+
+pub(super) fn spans(spans: &[SpanData], resource: &Resource) -> ExportTraceServiceRequest {
+    let resource = ResourceAttributesWithSchema::from(resource);
+    ExportTraceServiceRequest {
+        resource_spans: group_spans_by_resource_and_scope(spans.to_vec(), &resource),
+    }
+}
+
+pub(super) fn metrics(
+    metrics: &[Metric],
+    resource: &Resource,
+    temporality: Temporality,
+) -> ExportMetricsServiceRequest {
+    let resource = ResourceAttributesWithSchema::from(resource);
+    let metrics = metrics
+        .iter()
+        .filter(|metric| !is_empty(metric))
+        .map(|metric| message(metric, temporality))
+        .collect();
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![proto::ResourceMetrics {
+            resource: Some(ProtoResource {
+                attributes: resource.attributes.0,
+                ..ProtoResource::default()
+            }),
+            scope_metrics: vec![proto::ScopeMetrics {
+                scope: Some(InstrumentationScope {
+                    name: "telemetry_rt".to_owned(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    ..InstrumentationScope::default()
+                }),
+                metrics,
+                schema_url: String::new(),
+            }],
+            schema_url: resource.schema_url.unwrap_or_default(),
+        }],
+    }
+}
+
+fn is_empty(metric: &Metric) -> bool {
+    match &metric.data {
+        MetricData::Histogram { points, .. } => points.is_empty(),
+        MetricData::Sum { points, .. } | MetricData::Gauge { points } => points.is_empty(),
+    }
+}
+
+fn message(metric: &Metric, temporality: Temporality) -> proto::Metric {
+    proto::Metric {
+        name: metric.name.clone().into_owned(),
+        description: metric.description.clone().into_owned(),
+        unit: metric.unit.clone().into_owned(),
+        data: Some(data(&metric.data, temporality)),
+        ..proto::Metric::default()
+    }
+}
+
+fn data(data: &MetricData, temporality: Temporality) -> proto::metric::Data {
+    match data {
+        MetricData::Histogram { bounds, points } => {
+            proto::metric::Data::Histogram(proto::Histogram {
+                data_points: points
+                    .iter()
+                    .map(|point| histogram(point, bounds))
+                    .collect(),
+                aggregation_temporality: temporality.number(),
+            })
+        }
+        MetricData::Sum { monotonic, points } => proto::metric::Data::Sum(proto::Sum {
+            data_points: points.iter().map(number).collect(),
+            // What can fall is only ever sent as it is.
+            aggregation_temporality: match monotonic {
+                true => temporality.number(),
+                false => Temporality::Cumulative.number(),
+            },
+            is_monotonic: *monotonic,
+        }),
+        MetricData::Gauge { points } => proto::metric::Data::Gauge(proto::Gauge {
+            data_points: points.iter().map(number).collect(),
+        }),
+    }
+}
+
+fn histogram(point: &HistogramPoint, bounds: &[f64]) -> proto::HistogramDataPoint {
+    proto::HistogramDataPoint {
+        attributes: attributes(&point.attributes),
+        start_time_unix_nano: nanos(point.start),
+        time_unix_nano: nanos(point.time),
+        count: point.count,
+        sum: Some(point.sum),
+        bucket_counts: point.buckets.clone(),
+        explicit_bounds: bounds.to_vec(),
+        min: point.min,
+        max: point.max,
+        ..proto::HistogramDataPoint::default()
+    }
+}
+
+fn number(point: &NumberPoint) -> proto::NumberDataPoint {
+    proto::NumberDataPoint {
+        attributes: attributes(&point.attributes),
+        start_time_unix_nano: nanos(point.start),
+        time_unix_nano: nanos(point.time),
+        value: Some(match point.value {
+            Number::Int(number) => proto::number_data_point::Value::AsInt(number),
+            Number::Float(number) => proto::number_data_point::Value::AsDouble(number),
+        }),
+        ..proto::NumberDataPoint::default()
+    }
+}
+
+fn attributes(attributes: &[KeyValue]) -> Vec<ProtoKeyValue> {
+    Attributes::from(attributes.iter().cloned()).0
+}
+
+fn nanos(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,174 @@
+//! OTLP over HTTP with protobuf bodies, from a plain thread.
+//!
+//! Our own sender instead of the crate `opentelemetry-otlp`, for three reasons: aggregated
+//! histograms cannot be put into the types that its exporter takes; each span that a collector
+//! refuses must be counted here; and one sender serves both signals, with no async runtime in it.
+//! The messages are those of `opentelemetry-proto`.
+
+mod client;
+mod delta;
+mod encode;
+mod endpoint;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message;
+
+use super::diagnostics::warn;
+use super::env::{ConfigError, Env, process_variable};
+use super::exporter::{ExportError, Exporter, Signal};
+use super::metric::Metric;
+use super::stop::Stop;
+use client::Client;
+use delta::Delta;
+use encode::Temporality;
+
+pub use endpoint::Endpoint;
+
+/// Sends spans and metrics to an OpenTelemetry collector.
+///
+/// A request that fails in a way that may pass (no connection; 429, 502, 503, 504) is repeated
+/// with growing pauses until the timeout of its endpoint; after a shutdown has begun, once.
+#[derive(Debug)]
+pub struct Otlp {
+    traces: Option<Client>,
+    metrics: Option<Client>,
+    /// Kept when differences are to be sent instead of totals.
+    delta: Option<Delta>,
+}
+
+impl Otlp {
+    /// Sends to where the variables `OTEL_EXPORTER_OTLP_*` point, by default to
+    /// `http://localhost:4318`.
+    ///
+    /// # Errors
+    ///
+    /// When a URL is not understood.
+    pub fn from_env() -> Result<Otlp, ConfigError> {
+        let env = Env::new(&process_variable);
+        let traces = Endpoint::from_variables(&env, Signal::Traces)?;
+        let metrics = Endpoint::from_variables(&env, Signal::Metrics)?;
+        let otlp = Otlp {
+            delta: delta_wanted(&env).then(Delta::default),
+            ..Otlp::to(Some(traces), Some(metrics))
+        };
+        for warning in env.into_warnings() {
+            warn(format_args!("{warning}"));
+        }
+        Ok(otlp)
+    }
+
+    /// Sends each signal to an endpoint of its own, and a signal without one nowhere.
+    pub fn to(traces: Option<Endpoint>, metrics: Option<Endpoint>) -> Otlp {
+        Otlp {
+            traces: traces.map(Client::new),
+            metrics: metrics.map(Client::new),
+            delta: None,
+        }
+    }
+
+    /// Sends metrics as differences from what was acknowledged last, instead of as totals.
+    pub fn with_delta(mut self) -> Otlp {
+        self.delta = Some(Delta::default());
+        self
+    }
+
+    /// Sends these signals to where the variables point. `None` when there is nowhere to send to.
+    pub(super) fn from_variables(env: &Env<'_>, signals: &[Signal]) -> Option<Otlp> {
+        let endpoint = |signal| {
+            let wanted = signals.contains(&signal);
+            wanted
+                .then(|| Endpoint::from_variables(env, signal))?
+                .inspect_err(|error| {
+                    env.warn(format_args!("{error}; no {} are sent", signal.as_str()));
+                })
+                .ok()
+        };
+        let (traces, metrics) = (endpoint(Signal::Traces), endpoint(Signal::Metrics));
+        let anywhere = traces.is_some() || metrics.is_some();
+        anywhere.then(|| Otlp {
+            delta: delta_wanted(env).then(Delta::default),
+            ..Otlp::to(traces, metrics)
+        })
+    }
+}
+
+/// `lowmemory` asks for differences of the sums and histograms that are sent here, as `delta`.
+fn delta_wanted(env: &Env<'_>) -> bool {
+    const PREFERENCE: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let known = [("cumulative", false), ("delta", true), ("lowmemory", true)];
+    env.word(PREFERENCE, &known).unwrap_or(false)
+}
+
+impl Exporter for Otlp {
+    fn name(&self) -> &'static str {
+        "otlp"
+    }
+
+    fn takes(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::Traces => self.traces.is_some(),
+            Signal::Metrics => self.metrics.is_some(),
+        }
+    }
+
+    fn start(&mut self, stop: &Stop) {
+        for client in [&mut self.traces, &mut self.metrics].into_iter().flatten() {
+            client.stop_with(stop);
+        }
+    }
+
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        let Some(client) = &self.traces else {
+            return Ok(());
+        };
+        let reply = client.post(encode::spans(spans, resource).encode_to_vec())?;
+        let partial = decoded::<ExportTraceServiceResponse>(&reply)
+            .and_then(|response| response.partial_success)
+            .map(|partial| (partial.rejected_spans, partial.error_message));
+        partial_success(partial)
+    }
+
+    fn export_metrics(
+        &mut self,
+        metrics: &[Metric],
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        let Some(client) = &self.metrics else {
+            return Ok(());
+        };
+        let request = match &self.delta {
+            Some(delta) => encode::metrics(&delta.since(metrics), resource, Temporality::Delta),
+            None => encode::metrics(metrics, resource, Temporality::Cumulative),
+        };
+        let reply = client.post(request.encode_to_vec())?;
+        if let Some(delta) = &mut self.delta {
+            delta.acknowledge(metrics);
+        }
+        let partial = decoded::<ExportMetricsServiceResponse>(&reply)
+            .and_then(|response| response.partial_success)
+            .map(|partial| (partial.rejected_data_points, partial.error_message));
+        partial_success(partial)
+    }
+}
+
+/// The collector has accepted the request; a reply that is not understood takes nothing back.
+fn decoded<M: Message + Default>(reply: &[u8]) -> Option<M> {
+    M::decode(reply).ok()
+}
+
+fn partial_success(partial: Option<(i64, String)>) -> Result<(), ExportError> {
+    match partial {
+        Some((rejected, message)) if rejected > 0 => {
+            Err(ExportError::partial(rejected as u64, message))
+        }
+        // By the specification a message without rejections is a warning.
+        Some((_, message)) if !message.is_empty() => {
+            warn(format_args!("the OTLP collector warns: {message:?}"));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

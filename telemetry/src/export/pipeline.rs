@@ -1,0 +1,220 @@
+//! The two threads between the recorder and the exporters, and how they are flushed and ended.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use parking_lot::Mutex;
+use telemetry_rt_clock::instant;
+
+use super::account::{Account, Dropped};
+use super::drain::Drain;
+use super::globals::Propagator;
+use super::otel::Otel;
+use super::processor::Processor;
+use super::queue::{Queue, Schedule};
+use super::sender::Sender;
+use super::stop::Stop;
+use crate::record::Recorder;
+
+/// Exports what a recorder records, until it is shut down.
+///
+/// Dropping it shuts it down with the timeout of [`Otel`]; that blocks, so a worker of an async
+/// runtime should not be the one who drops it.
+#[derive(Debug)]
+pub struct Pipeline {
+    recorder: Recorder,
+    queue: Arc<Queue>,
+    stop: Stop,
+    flusher: Flusher,
+    provider: SdkTracerProvider,
+    propagators: Vec<Propagator>,
+    shutdown_timeout: Duration,
+    /// Until they are shut down.
+    threads: Mutex<Option<Threads>>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    drain: JoinHandle<()>,
+    sender: JoinHandle<()>,
+}
+
+/// How a flush or a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether all was exported, or tried, in time.
+    pub completed: bool,
+    /// What became of all spans so far.
+    pub spans: Account,
+}
+
+impl Pipeline {
+    /// Starts the threads `rt-drain` and `rt-export`.
+    ///
+    /// A recorder is drained by one pipeline in its life.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses a thread.
+    pub fn start(otel: Otel, recorder: Recorder) -> io::Result<Pipeline> {
+        let queue = Arc::new(Queue::new(otel.queue_size, otel.batch_size));
+        let stop = Stop::new();
+        let mut exporters = otel.exporters;
+        exporters
+            .iter_mut()
+            .for_each(|exporter| exporter.start(&stop));
+
+        let sender = Sender::new(
+            recorder.clone(),
+            Arc::clone(&queue),
+            exporters,
+            otel.resource.clone(),
+            otel.policy.limits,
+        );
+        let schedule = Schedule::new(otel.schedule_delay, otel.metric_interval);
+        let drain = Drain::new(recorder.clone(), Arc::clone(&queue));
+        // The drain first: if the second thread is refused, the first is stopped again.
+        let drain = spawn("rt-drain", move || drain.run())?;
+        let sender = spawn("rt-export", move || sender.run(schedule)).inspect_err(|_| {
+            queue.stop(instant());
+            drain.thread().unpark();
+        })?;
+
+        recorder.set_drain(drain.thread().clone());
+        let flusher = Flusher {
+            queue: Arc::clone(&queue),
+            drain: drain.thread().clone(),
+            process: std::process::id(),
+        };
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(otel.policy.sampler.clone())
+            .with_span_limits(otel.policy.limits)
+            .with_resource(otel.resource)
+            .with_span_processor(Processor {
+                queue: Arc::clone(&queue),
+                flusher: flusher.clone(),
+            })
+            .build();
+        Ok(Pipeline {
+            recorder,
+            queue,
+            stop,
+            flusher,
+            provider,
+            propagators: otel.propagators,
+            shutdown_timeout: otel.shutdown_timeout,
+            threads: Mutex::new(Some(Threads { drain, sender })),
+        })
+    }
+
+    /// The provider for users' own spans: they are sampled like those of processes, queue with
+    /// them, and leave with them.
+    pub fn tracer_provider(&self) -> SdkTracerProvider {
+        self.provider.clone()
+    }
+
+    pub(super) fn propagators(&self) -> &[Propagator] {
+        &self.propagators
+    }
+
+    /// Exports all spans that have ended, and the metrics, now. Blocks for up to `timeout`.
+    pub fn force_flush(&self, timeout: Duration) -> Report {
+        let completed = self.flusher.flush(timeout);
+        self.report(completed)
+    }
+
+    /// Exports all spans that have ended, and the metrics, and ends the threads.
+    ///
+    /// Blocks for up to `timeout`, and little longer even if an exporter hangs: its thread is then
+    /// left alone, and what it held is counted as lost. Called again, it reports again.
+    pub fn shutdown(&self, timeout: Duration) -> Report {
+        let mut threads = self.threads.lock();
+        if let Some(threads) = threads.take() {
+            self.end(threads, timeout);
+        }
+        self.report(self.queue.wait_ended(instant()))
+    }
+
+    fn end(&self, threads: Threads, timeout: Duration) {
+        if self.flusher.is_forked() {
+            // The threads stayed in the parent process, and so did what they had to export.
+            return self.queue.abandon();
+        }
+        let deadline = instant() + timeout;
+        self.stop.begin(deadline);
+        self.queue.stop(deadline);
+        threads.drain.thread().unpark();
+        // The drain ends by the deadline, because it waits for nothing else; and a panic of it
+        // has been reported by the panic hook.
+        let _ = threads.drain.join();
+        if self.queue.wait_ended(deadline) {
+            let _ = threads.sender.join();
+        } else {
+            self.queue.abandon();
+        }
+    }
+
+    /// What became of all spans so far.
+    pub fn account(&self) -> Account {
+        let (books, in_queue) = self.queue.books();
+        let ring_full = self.recorder.snapshot().dropped_spans;
+        let in_rings = self.recorder.waiting_spans() as u64;
+        Account {
+            produced: books.taken + ring_full + in_rings,
+            exported: books.exported,
+            dropped: Dropped {
+                ring_full,
+                ..books.dropped
+            },
+            in_flight: in_queue + in_rings,
+        }
+    }
+
+    fn report(&self, completed: bool) -> Report {
+        Report {
+            completed,
+            spans: self.account(),
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.shutdown(self.shutdown_timeout);
+    }
+}
+
+/// Asks both threads for a flush, from wherever one is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Flusher {
+    queue: Arc<Queue>,
+    drain: Thread,
+    process: u32,
+}
+
+impl Flusher {
+    /// Whether all spans that had ended are exported. After a shutdown there are none.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        if self.is_forked() {
+            return false;
+        }
+        if self.queue.wait_ended(instant()) {
+            return true;
+        }
+        let ticket = self.queue.ask_flush();
+        self.drain.unpark();
+        self.queue.wait_flushed(ticket, instant() + timeout)
+    }
+
+    /// Whether this is a child that was forked off the process which has the threads.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(run)
+}

@@ -1,0 +1,103 @@
+//! Which processes get a sampled span: the SDK's sampler, asked by the recorder.
+
+use std::borrow::Cow;
+
+use opentelemetry::Context;
+use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
+use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
+use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample, SpanLimits};
+
+use crate::record::{Decision, ProcessType, SpanPolicy};
+
+/// Asks a sampler of the SDK, the same that users' spans are sampled by.
+#[derive(Debug)]
+pub(super) struct SdkPolicy {
+    pub(super) sampler: Box<dyn ShouldSample>,
+    pub(super) limits: SpanLimits,
+}
+
+impl SpanPolicy for SdkPolicy {
+    fn sample(
+        &self,
+        parent: &Context,
+        trace_id: TraceId,
+        name: &'static str,
+        _process_type: ProcessType,
+    ) -> Decision {
+        let parent = rootless(parent);
+        let parent = parent.as_ref();
+        let result =
+            self.sampler
+                .should_sample(Some(parent), trace_id, name, &SpanKind::Internal, &[], &[]);
+        Decision {
+            sampled: result.decision == SamplingDecision::RecordAndSample,
+            attributes: result.attributes,
+            trace_state: result.trace_state,
+        }
+    }
+
+    /// The largest of the three; `span_data` cuts each kind of part to its own limit.
+    fn limit(&self) -> usize {
+        let limits = self.limits;
+        limits
+            .max_attributes_per_span
+            .max(limits.max_events_per_span)
+            .max(limits.max_links_per_span) as usize
+    }
+}
+
+/// A parent context that `Sampler::ParentBased` understands.
+///
+/// That sampler takes any active span for a parent, even one whose context is invalid, and drops
+/// the children of parents that are not sampled. So a root is shown no span at all; what it keeps
+/// of its context is the baggage.
+fn rootless(parent: &Context) -> Cow<'_, Context> {
+    if !parent.has_active_span() || parent.span().span_context().is_valid() {
+        return Cow::Borrowed(parent);
+    }
+    let baggage = parent.baggage().iter();
+    let baggage = baggage.map(|(key, (value, metadata))| {
+        KeyValueMetadata::new(key.clone(), value.clone(), metadata.clone())
+    });
+    Cow::Owned(Context::new().with_baggage(baggage.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+    use opentelemetry_sdk::trace::Sampler;
+
+    fn sampled(sampler: Sampler, parent: &Context) -> bool {
+        let policy = SdkPolicy {
+            sampler: Box::new(sampler),
+            limits: SpanLimits::default(),
+        };
+        policy
+            .sample(parent, TraceId::from(1), "name", ProcessType::Task)
+            .sampled
+    }
+
+    fn parent(flags: TraceFlags) -> Context {
+        Context::new().with_remote_span_context(SpanContext::new(
+            TraceId::from(1),
+            SpanId::from(2),
+            flags,
+            false,
+            TraceState::default(),
+        ))
+    }
+
+    #[test]
+    fn roots_ask_the_sampler_and_children_their_parent() {
+        let on = || Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
+        let off = || Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
+        let none = Context::new().with_remote_span_context(SpanContext::NONE);
+        for root in [Context::new(), none] {
+            assert!(sampled(on(), &root));
+            assert!(!sampled(off(), &root));
+        }
+        assert!(sampled(off(), &parent(TraceFlags::SAMPLED)));
+        assert!(!sampled(on(), &parent(TraceFlags::NOT_SAMPLED)));
+    }
+}

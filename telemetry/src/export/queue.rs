@@ -1,0 +1,381 @@
+//! The queue between the threads that end spans and the thread that exports them, and the books
+//! about both.
+//!
+//! One mutex guards everything, so that at any moment each span that was taken in is in exactly
+//! one place: waiting, in the exporter's hand, exported, or dropped for a cause.
+//!
+//! ```text
+//!   offer ──► waiting ──next──► in hand ──settle──► exported | export_failed
+//!     │          │                 │
+//!     ▼          └── abandon ──────┴──► shutdown_deadline
+//!   queue_full
+//! ```
+//!
+//! Flushing is a relay. The caller draws a ticket (`ask_flush`); the drain, having emptied the
+//! rings, passes it on (`drained`); the exporting thread, having exported all that waited then,
+//! is told by [`Turn::Flush`] to export metrics and ends it (`flushed`). Stopping is the same
+//! relay with no way back: `stop`, `drain_ended`, [`Turn::Stop`], `sender_ended`.
+//!
+//! Whoever waits, waits on one condition variable; all are woken by each change that any of them
+//! may wait for, which happens a few times a second.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use opentelemetry_sdk::trace::SpanData;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use telemetry_rt_clock::{Anchor, instant};
+
+use super::account::Dropped;
+use crate::record::SpanRecord;
+
+/// A span that waits for export.
+pub(super) enum Waiting {
+    /// Of a process, still as the worker recorded it, with what turns its ticks into dates.
+    Process(SpanRecord, Anchor),
+    /// Of a user.
+    User(Box<SpanData>),
+}
+
+/// What the exporting thread is to do next.
+pub(super) enum Turn {
+    /// Export these spans, then [`settle`](Queue::settle).
+    Spans(Vec<Waiting>),
+    /// Export metrics: it is time.
+    Metrics,
+    /// Export metrics, flush, then say so with this ticket.
+    Flush(u64),
+    /// Export metrics and end.
+    Stop,
+}
+
+/// What the drain is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Drain as usual.
+    GoOn,
+    /// Empty the rings, then pass the ticket on.
+    Flush(u64),
+    /// Empty the rings, waiting for room in the queue until the deadline, and end.
+    Stop(Instant),
+}
+
+/// When spans and metrics are exported. `next_spans` and `next_metrics` move on.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) spans_every: Duration,
+    pub(super) metrics_every: Duration,
+    next_spans: Instant,
+    next_metrics: Instant,
+}
+
+impl Schedule {
+    pub(super) fn new(spans_every: Duration, metrics_every: Duration) -> Schedule {
+        Schedule {
+            spans_every,
+            metrics_every,
+            next_spans: instant() + spans_every,
+            next_metrics: instant() + metrics_every,
+        }
+    }
+
+    fn spans_are_due(&mut self, now: Instant) -> bool {
+        due(&mut self.next_spans, self.spans_every, now)
+    }
+
+    fn metrics_are_due(&mut self, now: Instant) -> bool {
+        due(&mut self.next_metrics, self.metrics_every, now)
+    }
+}
+
+fn due(next: &mut Instant, every: Duration, now: Instant) -> bool {
+    let due = now >= *next;
+    if due {
+        *next = now + every;
+    }
+    due
+}
+
+/// The queue and the books.
+pub(super) struct Queue {
+    capacity: usize,
+    batch: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The books about spans that were taken in; rings have books of their own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Books {
+    pub(super) taken: u64,
+    pub(super) exported: u64,
+    /// `ring_full` stays zero here.
+    pub(super) dropped: Dropped,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    /// How many of those waiting are to be exported now, even if they fill no batch.
+    urgent: usize,
+    in_hand: u64,
+    books: Books,
+    tickets: Tickets,
+    stop: Option<Instant>,
+    drain_ended: bool,
+    /// No span is exported any more.
+    closed: bool,
+    sender_ended: bool,
+    /// The exporting thread was not waited for.
+    abandoned: bool,
+}
+
+/// How far flushes have come: `asked >= drained >= flushed`.
+#[derive(Debug, Default)]
+struct Tickets {
+    asked: u64,
+    drained: u64,
+    flushed: u64,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize, batch: usize) -> Queue {
+        Queue {
+            capacity,
+            batch: batch.clamp(1, capacity),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// A user's span ended. Never waits.
+    pub(super) fn offer_user(&self, span: SpanData) {
+        let mut state = self.state.lock();
+        state.books.taken += 1;
+        if state.closed {
+            state.books.dropped.shutdown_deadline += 1;
+        } else if state.waiting.len() >= self.capacity {
+            state.books.dropped.queue_full += 1;
+        } else {
+            state.waiting.push_back(Waiting::User(Box::new(span)));
+            self.wake_if_full(&state);
+        }
+    }
+
+    /// Takes the drained spans that there is room for, and drops the others.
+    pub(super) fn offer(&self, spans: &mut Vec<SpanRecord>, anchor: Anchor) {
+        let mut state = self.state.lock();
+        self.take_in(&mut state, spans, anchor);
+        state.books.taken += spans.len() as u64;
+        state.books.dropped.queue_full += spans.len() as u64;
+        spans.clear();
+    }
+
+    /// Takes all the drained spans, waiting for room until the deadline, then drops the others.
+    pub(super) fn offer_until(
+        &self,
+        spans: &mut Vec<SpanRecord>,
+        anchor: Anchor,
+        deadline: Instant,
+    ) {
+        let mut state = self.state.lock();
+        loop {
+            self.take_in(&mut state, spans, anchor);
+            if spans.is_empty() || state.closed || instant() >= deadline {
+                break;
+            }
+            self.changed.wait_until(&mut state, deadline);
+        }
+        state.books.taken += spans.len() as u64;
+        state.books.dropped.shutdown_deadline += spans.len() as u64;
+        spans.clear();
+    }
+
+    fn take_in(&self, state: &mut State, spans: &mut Vec<SpanRecord>, anchor: Anchor) {
+        let room = self.capacity - state.waiting.len();
+        let taken = if state.closed {
+            0
+        } else {
+            room.min(spans.len())
+        };
+        let spans = spans.drain(..taken);
+        state
+            .waiting
+            .extend(spans.map(|span| Waiting::Process(span, anchor)));
+        state.books.taken += taken as u64;
+        self.wake_if_full(state);
+    }
+
+    fn wake_if_full(&self, state: &State) {
+        if state.waiting.len() >= self.batch {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for something to do. Only the exporting thread calls this.
+    pub(super) fn next(&self, schedule: &mut Schedule) -> Turn {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(turn) = self.turn(&mut state, schedule) {
+                return turn;
+            }
+            let until = schedule.next_spans.min(schedule.next_metrics);
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
+    fn turn(&self, state: &mut State, schedule: &mut Schedule) -> Option<Turn> {
+        let now = instant();
+        if state.closed {
+            return Some(Turn::Stop);
+        }
+        if state.stop.is_none() && schedule.metrics_are_due(now) {
+            return Some(Turn::Metrics);
+        }
+        if schedule.spans_are_due(now) || state.drain_ended {
+            state.urgent = state.waiting.len();
+        }
+        if state.urgent > 0 || state.waiting.len() >= self.batch {
+            return Some(Turn::Spans(self.hand_out(state)));
+        }
+        if state.tickets.drained > state.tickets.flushed {
+            return Some(Turn::Flush(state.tickets.drained));
+        }
+        if state.drain_ended {
+            state.closed = true;
+            return Some(Turn::Stop);
+        }
+        None
+    }
+
+    fn hand_out(&self, state: &mut State) -> Vec<Waiting> {
+        let size = self.batch.min(state.waiting.len());
+        let batch: Vec<Waiting> = state.waiting.drain(..size).collect();
+        state.urgent = state.urgent.saturating_sub(size);
+        state.in_hand = size as u64;
+        self.changed.notify_all();
+        batch
+    }
+
+    /// The batch in hand was exported, but for `lost` of its spans.
+    pub(super) fn settle(&self, lost: u64) {
+        let mut state = self.state.lock();
+        let in_hand = std::mem::take(&mut state.in_hand);
+        let lost = lost.min(in_hand);
+        state.books.exported += in_hand - lost;
+        state.books.dropped.export_failed += lost;
+    }
+
+    /// What the drain is to do.
+    pub(super) fn order(&self) -> Order {
+        let state = self.state.lock();
+        match state.stop {
+            Some(deadline) => Order::Stop(deadline),
+            None if state.tickets.asked > state.tickets.drained => {
+                Order::Flush(state.tickets.asked)
+            }
+            None => Order::GoOn,
+        }
+    }
+
+    /// Draws a ticket for a flush.
+    pub(super) fn ask_flush(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.tickets.asked += 1;
+        state.tickets.asked
+    }
+
+    /// All spans that had ended when this ticket was drawn are in the queue.
+    pub(super) fn drained(&self, ticket: u64) {
+        let mut state = self.state.lock();
+        state.tickets.drained = ticket;
+        state.urgent = state.waiting.len();
+        self.changed.notify_all();
+    }
+
+    /// All that was asked for up to this ticket is exported.
+    pub(super) fn flushed(&self, ticket: u64) {
+        self.state.lock().tickets.flushed = ticket;
+        self.changed.notify_all();
+    }
+
+    /// Waits until all that was asked for up to this ticket is exported, and says whether it is.
+    pub(super) fn wait_flushed(&self, ticket: u64, deadline: Instant) -> bool {
+        let state = self.wait(deadline, |state| {
+            state.tickets.flushed >= ticket || state.sender_ended || state.abandoned
+        });
+        state.tickets.flushed >= ticket || state.has_ended_well()
+    }
+
+    /// No more is to be drained or exported than what there is.
+    pub(super) fn stop(&self, deadline: Instant) {
+        self.state.lock().stop.get_or_insert(deadline);
+        self.changed.notify_all();
+    }
+
+    /// The drain takes nothing more out of the rings.
+    pub(super) fn drain_ended(&self) {
+        self.state.lock().drain_ended = true;
+        self.changed.notify_all();
+    }
+
+    /// The exporting thread ends. What it has left behind, if it panicked, is lost.
+    pub(super) fn sender_ended(&self) {
+        let mut state = self.state.lock();
+        state.close();
+        state.sender_ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the exporting thread to end, and says whether it has, in time.
+    pub(super) fn wait_ended(&self, deadline: Instant) -> bool {
+        self.wait(deadline, |state| state.sender_ended)
+            .has_ended_well()
+    }
+
+    /// There is no more time: what waits and what is in hand is lost.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.close();
+        state.abandoned = true;
+        self.changed.notify_all();
+    }
+
+    /// The books, and how many spans are in flight between the rings and the exporters.
+    pub(super) fn books(&self) -> (Books, u64) {
+        let state = self.state.lock();
+        (state.books, state.waiting.len() as u64 + state.in_hand)
+    }
+
+    fn wait(&self, deadline: Instant, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        while !done(&state) && instant() < deadline {
+            self.changed.wait_until(&mut state, deadline);
+        }
+        state
+    }
+}
+
+impl State {
+    fn has_ended_well(&self) -> bool {
+        self.sender_ended && !self.abandoned
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        let left = self.waiting.len() as u64 + self.in_hand;
+        self.books.dropped.shutdown_deadline += left;
+        self.waiting.clear();
+        self.in_hand = 0;
+        self.urgent = 0;
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! The thread that calls exporters.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanLimits};
+use telemetry_rt_clock::wall;
+
+use super::account::Dropped;
+use super::diagnostics::warn;
+use super::exporter::{ExportError, Exporter, Signal};
+use super::metric::{Failures, collect_all};
+use super::queue::{Queue, Schedule, Turn, Waiting};
+use super::span_data::Converter;
+use crate::record::Recorder;
+
+pub(super) struct Sender {
+    recorder: Recorder,
+    queue: Arc<Queue>,
+    outlets: Vec<Outlet>,
+    resource: Resource,
+    converter: Converter,
+    started: SystemTime,
+}
+
+/// An exporter, and what is known of its health.
+struct Outlet {
+    exporter: Box<dyn Exporter>,
+    name: &'static str,
+    traces: Health,
+    metrics: Health,
+}
+
+/// How one signal of one exporter fares.
+#[derive(Default)]
+struct Health {
+    taken: bool,
+    failing: bool,
+    failures: u64,
+}
+
+impl Sender {
+    pub(super) fn new(
+        recorder: Recorder,
+        queue: Arc<Queue>,
+        exporters: Vec<Box<dyn Exporter>>,
+        resource: Resource,
+        limits: SpanLimits,
+    ) -> Sender {
+        Sender {
+            converter: Converter::new(recorder.clone(), limits),
+            recorder,
+            queue,
+            outlets: exporters.into_iter().map(Outlet::new).collect(),
+            resource,
+            started: wall(),
+        }
+    }
+
+    pub(super) fn run(mut self, mut schedule: Schedule) {
+        let _quiet = Context::enter_telemetry_suppressed_scope();
+        loop {
+            match self.queue.next(&mut schedule) {
+                Turn::Spans(batch) => self.export_spans(batch),
+                Turn::Metrics => self.export_metrics(),
+                Turn::Flush(ticket) => {
+                    self.export_metrics();
+                    self.outlets.iter_mut().for_each(Outlet::flush);
+                    self.queue.flushed(ticket);
+                }
+                Turn::Stop => {
+                    self.export_metrics();
+                    self.outlets.iter_mut().for_each(Outlet::shutdown);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A span is exported when every exporter that takes spans has taken it.
+    fn export_spans(&mut self, batch: Vec<Waiting>) {
+        let size = batch.len() as u64;
+        let spans: Vec<SpanData> = batch
+            .into_iter()
+            .map(|span| self.converter.convert(span))
+            .collect();
+        let resource = &self.resource;
+        let lost = self
+            .outlets
+            .iter_mut()
+            .filter(|outlet| outlet.traces.taken)
+            .filter_map(|outlet| outlet.export_spans(&spans, resource).err())
+            .map(|error| error.lost_of(size))
+            .max();
+        self.queue.settle(lost.unwrap_or(0));
+    }
+
+    fn export_metrics(&mut self) {
+        if !self.outlets.iter().any(|outlet| outlet.metrics.taken) {
+            return;
+        }
+        let failures: Vec<Failures> = self.outlets.iter().flat_map(Outlet::failures).collect();
+        let snapshot = self.recorder.snapshot();
+        let dropped = Dropped {
+            ring_full: snapshot.dropped_spans,
+            ..self.queue.books().0.dropped
+        };
+        let metrics = collect_all(&snapshot, &dropped, &failures, self.started);
+        for outlet in self
+            .outlets
+            .iter_mut()
+            .filter(|outlet| outlet.metrics.taken)
+        {
+            let resource = &self.resource;
+            let result = caught(|| outlet.exporter.export_metrics(&metrics, resource));
+            outlet.metrics.note(outlet.name, Signal::Metrics, &result);
+        }
+    }
+}
+
+impl Drop for Sender {
+    /// However it ended: nobody must wait for it.
+    fn drop(&mut self) {
+        self.queue.sender_ended();
+    }
+}
+
+impl Outlet {
+    fn new(exporter: Box<dyn Exporter>) -> Outlet {
+        let health = |signal| Health {
+            taken: exporter.takes(signal),
+            ..Health::default()
+        };
+        Outlet {
+            name: exporter.name(),
+            traces: health(Signal::Traces),
+            metrics: health(Signal::Metrics),
+            exporter,
+        }
+    }
+
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        let result = caught(|| self.exporter.export_spans(spans, resource));
+        self.traces.note(self.name, Signal::Traces, &result);
+        result
+    }
+
+    fn flush(&mut self) {
+        let result = caught(|| {
+            self.exporter.flush();
+            Ok(())
+        });
+        self.warn_of(&result);
+    }
+
+    fn shutdown(&mut self) {
+        let result = caught(|| {
+            self.exporter.shutdown();
+            Ok(())
+        });
+        self.warn_of(&result);
+    }
+
+    fn warn_of(&self, result: &Result<(), ExportError>) {
+        if let Err(error) = result {
+            warn(format_args!("exporter {}: {error}", self.name));
+        }
+    }
+
+    fn failures(&self) -> impl Iterator<Item = Failures> {
+        [
+            (Signal::Traces, &self.traces),
+            (Signal::Metrics, &self.metrics),
+        ]
+        .into_iter()
+        .filter(|(_, health)| health.taken)
+        .map(|(signal, health)| Failures {
+            exporter: self.name,
+            signal,
+            count: health.failures,
+        })
+    }
+}
+
+impl Health {
+    /// Counts a failure, and warns when the exporter begins to fail or works again.
+    fn note(&mut self, name: &str, signal: Signal, result: &Result<(), ExportError>) {
+        let failed = result.is_err();
+        self.failures += u64::from(failed);
+        if failed == self.failing {
+            return;
+        }
+        self.failing = failed;
+        let signal = signal.as_str();
+        match result {
+            Err(error) => warn(format_args!(
+                "exporter {name}: {signal} are not exported: {error}; \
+                 what is lost is counted, and the next word comes when it works again"
+            )),
+            Ok(()) => warn(format_args!("exporter {name}: {signal} are exported again")),
+        }
+    }
+}
+
+/// Runs code of an exporter; a panic is an error like any other.
+fn caught(call: impl FnOnce() -> Result<(), ExportError>) -> Result<(), ExportError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        Err(ExportError::new(format!("it panicked: {message}")))
+    })
+}

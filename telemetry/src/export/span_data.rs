@@ -1,0 +1,233 @@
+//! How the record of a process becomes a span of the SDK.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLimits, SpanLinks};
+use telemetry_rt_clock::Anchor;
+
+use super::metric::{OVERFLOW, error_type};
+use super::queue::Waiting;
+use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord};
+
+/// Converts spans; knows the kinds of one recorder.
+pub(super) struct Converter {
+    recorder: Recorder,
+    kinds: Vec<Arc<Kind>>,
+    limits: SpanLimits,
+    scope: InstrumentationScope,
+}
+
+impl Converter {
+    pub(super) fn new(recorder: Recorder, limits: SpanLimits) -> Converter {
+        Converter {
+            recorder,
+            kinds: Vec::new(),
+            limits,
+            scope: InstrumentationScope::builder("telemetry_rt")
+                .with_version(env!("CARGO_PKG_VERSION"))
+                .build(),
+        }
+    }
+
+    pub(super) fn convert(&mut self, span: Waiting) -> SpanData {
+        match span {
+            Waiting::Process(record, anchor) => self.process(record, anchor),
+            Waiting::User(span) => *span,
+        }
+    }
+
+    fn process(&mut self, mut record: SpanRecord, anchor: Anchor) -> SpanData {
+        let kind = self.kind_of(record.kind);
+        let extras = record
+            .extras
+            .take()
+            .map_or_else(SpanExtras::default, |extras| *extras);
+        let ledger = Ledger::of(&record, anchor);
+        let own = attributes(&record, &kind, ledger);
+        let (attributes, dropped_attributes) =
+            self.merged(own, extras.attributes, extras.dropped.attributes);
+        let start_time = anchor.date(record.start);
+        SpanData {
+            span_context: context(&record, extras.trace_state),
+            parent_span_id: record.parent_span_id,
+            parent_span_is_remote: record.parent_is_remote,
+            span_kind: SpanKind::Internal,
+            name: extras.name.unwrap_or(Cow::Borrowed(name_of(&kind))),
+            start_time,
+            // Not the date of `end`: its rounding would make the length and its parts differ.
+            end_time: start_time + Duration::from_nanos(ledger.length),
+            status: status(extras.status, &record, &kind, &extras.events),
+            attributes,
+            dropped_attributes_count: dropped_attributes,
+            events: self.events(extras.events, extras.dropped.events),
+            links: self.links(extras.links, extras.dropped.links),
+            instrumentation_scope: self.scope.clone(),
+        }
+    }
+
+    /// Kinds are numbered in the order they appear, so the list is only ever too short.
+    fn kind_of(&mut self, index: u32) -> Arc<Kind> {
+        let index = index as usize;
+        if index >= self.kinds.len() {
+            self.kinds = self.recorder.kinds();
+        }
+        Arc::clone(&self.kinds[index])
+    }
+
+    /// Attributes of the process, then those of the user; a user's wins over one of the process.
+    fn merged(
+        &self,
+        mut own: Vec<KeyValue>,
+        users: Vec<KeyValue>,
+        dropped: u32,
+    ) -> (Vec<KeyValue>, u32) {
+        for attribute in users {
+            match own.iter_mut().find(|known| known.key == attribute.key) {
+                Some(known) => *known = attribute,
+                None => own.push(attribute),
+            }
+        }
+        let cut = cut(&mut own, self.limits.max_attributes_per_span);
+        (own, dropped + cut)
+    }
+
+    fn events(&self, mut events: Vec<Event>, dropped: u32) -> SpanEvents {
+        let dropped = dropped + cut(&mut events, self.limits.max_events_per_span);
+        for event in &mut events {
+            event.dropped_attributes_count +=
+                cut(&mut event.attributes, self.limits.max_attributes_per_event);
+        }
+        let mut of_span = SpanEvents::default();
+        of_span.events = events;
+        of_span.dropped_count = dropped;
+        of_span
+    }
+
+    fn links(&self, mut links: Vec<Link>, dropped: u32) -> SpanLinks {
+        let dropped = dropped + cut(&mut links, self.limits.max_links_per_span);
+        for link in &mut links {
+            link.dropped_attributes_count +=
+                cut(&mut link.attributes, self.limits.max_attributes_per_link);
+        }
+        let mut of_span = SpanLinks::default();
+        of_span.links = links;
+        of_span.dropped_count = dropped;
+        of_span
+    }
+}
+
+/// Cuts a list to a limit, and says how many were cut.
+fn cut<T>(list: &mut Vec<T>, limit: u32) -> u32 {
+    let cut = list.len().saturating_sub(limit as usize);
+    list.truncate(limit as usize);
+    cut as u32
+}
+
+/// The three parts of a process's life and their sum, in nanoseconds.
+///
+/// The sum and two of the parts are converted, each rounded down; the third is the rest. So the
+/// parts add up to the length exactly.
+#[derive(Clone, Copy)]
+struct Ledger {
+    length: u64,
+    busy: u64,
+    scheduled: u64,
+    idle: u64,
+}
+
+impl Ledger {
+    fn of(record: &SpanRecord, anchor: Anchor) -> Ledger {
+        let scale = anchor.scale();
+        let length = scale.nanos(record.end.since(record.start));
+        let busy = scale.nanos(record.busy);
+        let scheduled = scale.nanos(record.scheduled);
+        Ledger {
+            length,
+            busy,
+            scheduled,
+            idle: length.saturating_sub(busy).saturating_sub(scheduled),
+        }
+    }
+}
+
+fn name_of(kind: &Kind) -> &'static str {
+    match kind.is_overflow() {
+        true => "overflow",
+        false => kind.name,
+    }
+}
+
+fn context(record: &SpanRecord, trace_state: TraceState) -> SpanContext {
+    SpanContext::new(
+        record.trace_id,
+        record.span_id,
+        TraceFlags::SAMPLED,
+        false,
+        trace_state,
+    )
+}
+
+fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Vec<KeyValue> {
+    let mut list = Vec::with_capacity(16);
+    let mut add = |key, value: Value| list.push(KeyValue::new(key, value));
+    add("task.id", int(record.task_id));
+    add("task.type", kind.process_type.as_str().into());
+    add("task.state", record.outcome.state().into());
+    add("task.polls", i64::from(record.polls).into());
+    add("task.wakes", i64::from(record.wakes).into());
+    add("task.busy_ns", int(ledger.busy));
+    add("task.scheduled_ns", int(ledger.scheduled));
+    add("task.idle_ns", int(ledger.idle));
+    add("task.migrations", i64::from(record.migrations).into());
+    if kind.process_type == ProcessType::Blocking {
+        add("task.queued_ns", int(ledger.scheduled));
+    }
+    if let Some(thread) = &record.thread {
+        add("thread.name", StringValue::from(Arc::clone(thread)).into());
+    }
+    match kind.site {
+        Some(site) => {
+            add("code.function.name", kind.path.into());
+            add("code.file.path", site.file().into());
+            add("code.line.number", i64::from(site.line()).into());
+        }
+        None => add(OVERFLOW, true.into()),
+    }
+    if let Some(error) = error_type(record.outcome, kind) {
+        add("error.type", error.into());
+    }
+    list
+}
+
+fn int(number: u64) -> Value {
+    Value::I64(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// The user's status if there is one, else what the outcome says.
+fn status(users: Status, record: &SpanRecord, kind: &Kind, events: &[Event]) -> Status {
+    if users != Status::Unset || !record.outcome.is_error() {
+        return users;
+    }
+    match record.outcome {
+        Outcome::Panicked => Status::error(format!("panicked: {}", panic_message(events))),
+        Outcome::TimedOut => Status::error("its time was up"),
+        _ => Status::error(format!("returned Err({})", kind.error_type.unwrap_or("_"))),
+    }
+}
+
+/// The message in the exception event that the recorder wrote last.
+fn panic_message(events: &[Event]) -> Cow<'_, str> {
+    events
+        .iter()
+        .rev()
+        .filter(|event| event.name == "exception")
+        .flat_map(|event| &event.attributes)
+        .find(|attribute| attribute.key.as_str() == "exception.message")
+        .map_or(Cow::Borrowed("no message"), |message| {
+            message.value.as_str()
+        })
+}

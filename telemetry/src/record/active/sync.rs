@@ -1,0 +1,95 @@
+//! The primitives of the ring, in two twins: the real ones, and loom's, which run a test under
+//! every order of events that the memory model allows.
+
+#[cfg(not(loom))]
+pub(super) use real::*;
+
+#[cfg(loom)]
+pub(super) use model::{Arc, AtomicUsize, Ordering, UnsafeCell};
+
+#[cfg(not(loom))]
+mod real {
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A cell whose content is reached through closures, as the model checker asks for.
+    #[repr(transparent)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> UnsafeCell<T> {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
+/// Loom's twin, which a test can make worse, to show that its model notices.
+#[cfg(loom)]
+pub(super) mod model {
+    use std::cell::Cell;
+
+    use loom::sync::atomic as checked;
+
+    pub(crate) use checked::Ordering;
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::Arc;
+
+    /// What is made wrong.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Seed {
+        RelaxedLoads,
+        RelaxedStores,
+    }
+
+    thread_local! {
+        // All threads of a model are coroutines on the thread of its test.
+        static SEED: Cell<Option<Seed>> = const { Cell::new(None) };
+    }
+
+    /// Explores all orders of events in `model`, with up to three preemptions unless
+    /// `LOOM_MAX_PREEMPTIONS` says otherwise, and with `seed` sown.
+    pub(crate) fn explore(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'static) {
+        SEED.set(seed);
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound.get_or_insert(3);
+        builder.check(model);
+    }
+
+    fn unless(seed: Seed, ordering: Ordering) -> Ordering {
+        match SEED.get() == Some(seed) {
+            true => Ordering::Relaxed,
+            false => ordering,
+        }
+    }
+
+    /// Loom's, with orderings that may be weaker than asked for.
+    #[derive(Debug)]
+    pub(crate) struct AtomicUsize(checked::AtomicUsize);
+
+    impl AtomicUsize {
+        #[track_caller]
+        pub(crate) fn new(value: usize) -> AtomicUsize {
+            AtomicUsize(checked::AtomicUsize::new(value))
+        }
+
+        #[track_caller]
+        pub(crate) fn load(&self, ordering: Ordering) -> usize {
+            self.0.load(unless(Seed::RelaxedLoads, ordering))
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, value: usize, ordering: Ordering) {
+            self.0.store(value, unless(Seed::RelaxedStores, ordering));
+        }
+    }
+}
