@@ -68,6 +68,17 @@ pub enum Ending<'a> {
 pub struct TaskRecord;
 
 impl TaskRecord {
+    /// The account of a process that is spawned where there is no recorder.
+    pub fn unrecorded() -> TaskRecord {
+        TaskRecord
+    }
+
+    /// Whether there is no recorder yet that knows of the process.
+    #[inline]
+    pub fn is_unrecorded(&self) -> bool {
+        false
+    }
+
     /// The stamp that goes into the header beside the record.
     pub fn first_wake(&self) -> WakeStamp {
         WakeStamp
@@ -108,6 +119,16 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// A process that was spawned without a recorder is about to be polled.
+    #[inline]
+    pub fn adopt(&self, _record: &mut TaskRecord, _spawning: Spawning<'_>) {}
+}
+
+/// What is left of a process that has ended: nothing.
+#[must_use = "it is dropped where user code may run"]
+pub struct Leftover;
+
 /// The pen of one thread, dry.
 #[derive(Debug)]
 pub struct Scribe;
@@ -135,7 +156,13 @@ impl Scribe {
     #[inline]
     pub fn poll_ended(&self, _poll: PollGuard, _record: &mut TaskRecord, _wakes: u32) {}
 
+    /// What was started was no poll, but the drop of a cancelled process.
+    #[inline]
+    pub fn drop_ended(&self, _poll: PollGuard, _record: &mut TaskRecord) {}
+
     /// The process has ended.
     #[inline]
-    pub fn ended(&self, _record: &mut TaskRecord, _task_id: u64, _ending: Ending<'_>) {}
+    pub fn ended(&self, _record: &mut TaskRecord, _task_id: u64, _ending: Ending<'_>) -> Leftover {
+        Leftover
+    }
 }

@@ -21,11 +21,12 @@ mod shard;
 mod span;
 mod sync;
 mod task;
+mod tls;
 
 pub use histogram::{BOUNDS_NANOS, Distribution};
 pub use kind::{Kind, Meta};
 pub use name::NameList;
 pub use recorder::{Config, ProcessPoint, Recorder, Snapshot};
-pub use scribe::{PollGuard, Scribe};
+pub use scribe::{Leftover, PollGuard, Scribe};
 pub use span::{Decision, DroppedParts, Lineage, SpanExtras, SpanPolicy, SpanRecord};
 pub use task::{Ending, Spawning, TaskRecord, WakeStamp};

@@ -18,8 +18,9 @@ use super::name::NameList;
 use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read, writers_of};
 use super::shard::{MAX_KINDS, Shard};
-use super::span::{self, SpanPolicy, SpanRecord};
-use super::task::{NO_WORKER, Spawning, TaskRecord};
+use super::span::{self, Lineage, SpanPolicy, SpanRecord};
+use super::task::{Spawning, TaskRecord};
+use super::tls;
 use crate::record::Outcome;
 
 /// The place of the shard that all threads share which are no workers.
@@ -150,25 +151,24 @@ impl Recorder {
             .kinds
             .find(spawning.meta, spawning.name, spawning.site);
         let (context, has_span) = self.context_of(kind, &spawning);
-        let now = ticks();
-        TaskRecord {
-            last_end: now,
-            busy: 0,
-            scheduled: 0,
-            polls: 0,
-            wakes: 0,
-            spawned: now,
-            context,
-            kind: kind.index,
-            last_worker: NO_WORKER,
-            migrations: 0,
-            has_span,
-        }
+        TaskRecord::begin(ticks(), kind.index, context, has_span)
+    }
+
+    /// A process that was spawned without a recorder is about to be polled for the first time, on a
+    /// thread of this one: its account goes on here.
+    pub fn adopt(&self, record: &mut TaskRecord, spawning: Spawning<'_>) {
+        let spawned = record.spawned;
+        *record = self.spawned(spawning);
+        record.spawned = spawned;
+        record.last_end = spawned;
     }
 
     /// The context that the process is polled in, and whether it holds a span of its own.
     #[inline]
     fn context_of(&self, kind: KindRef, spawning: &Spawning<'_>) -> (Option<Context>, bool) {
+        if !tls::is_alive() {
+            return (None, false);
+        }
         if let (true, Some(policy)) = (kind.traced, &self.inner.policy) {
             // Cloned first: the policy may ask for the current context itself.
             let current = Context::current();
@@ -177,7 +177,11 @@ impl Recorder {
                 return (Some(context), true);
             }
         }
-        (inherited(), false)
+        let context = match spawning.lineage {
+            Lineage::Inherit => inherited(),
+            Lineage::Root => inherited().map(|context| span::without_span(&context)),
+        };
+        (context, false)
     }
 
     #[inline]

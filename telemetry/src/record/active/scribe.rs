@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use opentelemetry::trace::{Event, TraceContextExt};
-use opentelemetry::{ContextGuard, KeyValue, SpanId, TraceId};
+use opentelemetry::{Context, ContextGuard, KeyValue, SpanId, TraceId};
 use telemetry_rt_clock::{Ticks, ticks, wall};
 
 use super::recorder::{Recorder, SHARED};
@@ -20,6 +20,7 @@ use super::ring::{Producer, Pushed};
 use super::shard::{Shard, Writers};
 use super::span::{self, Ended, SpanExtras, SpanRecord};
 use super::task::{Ending, NO_WORKER, TaskRecord, WakeStamp};
+use super::tls;
 use crate::record::Outcome;
 
 thread_local! {
@@ -53,6 +54,10 @@ pub struct PollGuard {
     start: Ticks,
     context: Option<ContextGuard>,
 }
+
+/// What is left of a process that has ended: its context, with whatever users put into it.
+#[must_use = "it is dropped where user code may run"]
+pub struct Leftover(#[expect(dead_code, reason = "held to be dropped")] Option<Context>);
 
 impl Scribe {
     pub(super) fn of_worker(
@@ -106,23 +111,55 @@ impl Scribe {
         };
         PollGuard {
             start: record.start_poll(now, wake.get(), self.worker),
-            context: record.context.clone().map(|context| context.attach()),
+            context: self.attach(record),
         }
+    }
+
+    /// Makes the context of the process current. On a worker nothing is current between polls, so
+    /// that there is nothing to do for a process without context; other threads may be in the
+    /// middle of a poll further out, whose context is not that of this process.
+    #[inline]
+    fn attach(&self, record: &TaskRecord) -> Option<ContextGuard> {
+        let context = match (&record.context, self.worker) {
+            (Some(context), _) => context.clone(),
+            (None, NO_WORKER) => Context::new(),
+            (None, _) => return None,
+        };
+        tls::is_alive().then(|| context.attach())
     }
 
     /// The poll has ended; the process was woken `wakes` times since the one before.
     #[inline]
     pub fn poll_ended(&self, poll: PollGuard, record: &mut TaskRecord, wakes: u32) {
         drop(poll.context);
+        record.end_poll(poll.start, self.read_clock(), wakes);
+    }
+
+    /// What was started was no poll: the process was cancelled, and its future dropped.
+    pub fn drop_ended(&self, poll: PollGuard, record: &mut TaskRecord) {
+        drop(poll.context);
+        record.end_turn(poll.start, self.read_clock());
+    }
+
+    /// The end of a turn: the worker's clock moves. A set of local tasks is polled within a turn of
+    /// the worker, whose clock it moves as well, so that wakes are stamped with the right time.
+    #[inline]
+    fn read_clock(&self) -> Ticks {
         let now = ticks();
         if self.worker != NO_WORKER {
             self.set_now(now);
+        } else if WORKER_NOW.get() != Ticks(0) {
+            WORKER_NOW.set(now);
         }
-        record.end_poll(poll.start, now, wakes);
+        now
     }
 
-    /// The process has ended, with the poll that was ended last.
-    pub fn ended(&self, record: &mut TaskRecord, task_id: u64, ending: Ending<'_>) {
+    /// The process has ended, with the turn that was ended last. What is left of it holds values
+    /// of users, and is to be dropped where their code may run.
+    pub fn ended(&self, record: &mut TaskRecord, task_id: u64, ending: Ending<'_>) -> Leftover {
+        if record.is_unrecorded() {
+            return Leftover(None);
+        }
         let outcome = ending.outcome();
         let shard = self.shard();
         shard.durations.of(record.kind, outcome).record(
@@ -131,8 +168,8 @@ impl Scribe {
             shard.writers,
         );
         let context = record.context.take();
-        if let (true, Some(context)) = (record.has_span, context)
-            && let Some(ended) = span::end(&context)
+        if let (true, Some(context)) = (record.has_span, &context)
+            && let Some(ended) = span::end(context)
         {
             let of_span = context.span().span_context().clone();
             let span = SpanRecord {
@@ -143,6 +180,7 @@ impl Scribe {
             };
             self.hand_over(with_panic(span, ending));
         }
+        Leftover(context)
     }
 
     fn hand_over(&self, span: SpanRecord) {

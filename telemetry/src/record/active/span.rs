@@ -164,10 +164,7 @@ pub(super) fn begin(
     let spawner = current.span().span_context().clone();
     let (base, parent) = match lineage {
         Lineage::Inherit => (current.clone(), spawner.clone()),
-        Lineage::Root => (
-            current.with_remote_span_context(SpanContext::NONE),
-            SpanContext::NONE,
-        ),
+        Lineage::Root => (without_span(current), SpanContext::NONE),
     };
     let trace_id = match parent.is_valid() {
         true => parent.trace_id(),
@@ -207,6 +204,11 @@ pub(super) fn begin(
         span.add_link(spawner, Vec::new());
     }
     Some(base.with_span(span))
+}
+
+/// The context without its span: what is started in it begins a trace of its own.
+pub(super) fn without_span(context: &Context) -> Context {
+    context.with_remote_span_context(SpanContext::NONE)
 }
 
 thread_local! {

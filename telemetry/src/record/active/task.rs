@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use opentelemetry::Context;
-use telemetry_rt_clock::Ticks;
+use telemetry_rt_clock::{Ticks, ticks};
 
 use super::kind::Meta;
 use super::scribe;
@@ -13,9 +13,8 @@ use crate::record::Outcome;
 
 /// When a process became ready: the first wake since its last poll.
 ///
-/// It is written by whoever wakes the task, just before it says so in the task's state word, and
-/// only if that word says that the task is not awake yet. Two threads that wake it at the same
-/// time may both write; both moments are the one at which it became ready.
+/// It is written by the thread whose wake was the first, after the state word has told it so and
+/// before it queues the task: one writer at a time, and the queue publishes what it wrote.
 #[derive(Debug)]
 pub struct WakeStamp(AtomicU64);
 
@@ -30,12 +29,12 @@ impl WakeStamp {
     /// thread the clock is read.
     #[inline]
     pub fn woken(&self) {
-        // Relaxed: the read-modify-write of the state word that follows publishes it.
+        // Relaxed: the queue into which the task goes next publishes it.
         self.0.store(scribe::thread_now().0, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Ticks {
-        // Relaxed: whoever polls has acquired the state word after it was written.
+        // Relaxed: whoever polls got the task from the queue, or from its own poll.
         Ticks(self.0.load(Ordering::Relaxed))
     }
 }
@@ -100,7 +99,42 @@ pub struct TaskRecord {
 /// The worker number of threads that are no workers, and of processes that were never polled.
 pub(super) const NO_WORKER: u16 = u16::MAX;
 
+/// The kind of processes that no recorder knows.
+pub(super) const NO_KIND: u32 = u32::MAX;
+
 impl TaskRecord {
+    /// The account of a process that is spawned where there is no recorder. It is not exported,
+    /// unless a recorder adopts the process before its first poll.
+    pub fn unrecorded() -> TaskRecord {
+        TaskRecord::begin(ticks(), NO_KIND, None, false)
+    }
+
+    /// Whether there is no recorder yet that knows of the process.
+    pub fn is_unrecorded(&self) -> bool {
+        self.kind == NO_KIND
+    }
+
+    pub(super) fn begin(
+        now: Ticks,
+        kind: u32,
+        context: Option<Context>,
+        has_span: bool,
+    ) -> TaskRecord {
+        TaskRecord {
+            last_end: now,
+            busy: 0,
+            scheduled: 0,
+            polls: 0,
+            wakes: 0,
+            spawned: now,
+            context,
+            kind,
+            last_worker: NO_WORKER,
+            migrations: 0,
+            has_span,
+        }
+    }
+
     /// The stamp that goes into the header beside the record: a process is ready when spawned.
     pub fn first_wake(&self) -> WakeStamp {
         WakeStamp::new(self.spawned)
@@ -114,8 +148,9 @@ impl TaskRecord {
         let ready = wake.max(self.last_end);
         let start = now.max(ready);
         self.scheduled += start.since(ready);
-        if worker != self.last_worker {
-            self.migrations += u16::from(self.last_worker != NO_WORKER);
+        if worker != self.last_worker && worker != NO_WORKER {
+            let moved = self.last_worker != NO_WORKER;
+            self.migrations = self.migrations.saturating_add(u16::from(moved));
             self.last_worker = worker;
         }
         start
@@ -123,11 +158,16 @@ impl TaskRecord {
 
     /// A poll ends, in which the task found itself woken `wakes` times.
     pub(super) fn end_poll(&mut self, start: Ticks, now: Ticks, wakes: u32) {
+        self.end_turn(start, now);
+        self.polls = self.polls.saturating_add(1);
+        self.wakes = self.wakes.saturating_add(wakes);
+    }
+
+    /// A turn ends in which the future was polled, or dropped.
+    pub(super) fn end_turn(&mut self, start: Ticks, now: Ticks) {
         let end = now.max(start);
         self.busy += end.since(start);
         self.last_end = end;
-        self.polls = self.polls.wrapping_add(1);
-        self.wakes = self.wakes.wrapping_add(wakes);
     }
 
     /// The length of the process in ticks, once it has been polled for the last time.
@@ -141,19 +181,7 @@ mod tests {
     use super::*;
 
     fn record(spawned: u64) -> TaskRecord {
-        TaskRecord {
-            last_end: Ticks(spawned),
-            busy: 0,
-            scheduled: 0,
-            polls: 0,
-            wakes: 0,
-            spawned: Ticks(spawned),
-            context: None,
-            kind: 0,
-            last_worker: NO_WORKER,
-            migrations: 0,
-            has_span: false,
-        }
+        TaskRecord::begin(Ticks(spawned), 0, None, false)
     }
 
     #[test]
