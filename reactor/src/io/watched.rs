@@ -15,6 +15,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,6 +28,11 @@ pub struct Watched<S: AsRawFd> {
     token: Token,
     slot: Arc<Slot>,
 }
+
+// A slot is changed by single atomic operations, and calls no waker while it is locked: a panic
+// leaves it whole.
+impl<S: AsRawFd + UnwindSafe> UnwindSafe for Watched<S> {}
+impl<S: AsRawFd + RefUnwindSafe> RefUnwindSafe for Watched<S> {}
 
 impl<S: AsRawFd> Watched<S> {
     /// Registers with the current runtime, for reading and writing. `inner` must not block.

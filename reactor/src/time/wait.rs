@@ -10,8 +10,9 @@
 //!   Afterwards D5 stores [`NOT_WAITING`].
 //! * A thread that is no worker: F1 lowers `next`, under the shard's lock; F2 fence; F3 reads
 //!   `until`, and wakes the driver if its timer is earlier ([`must_wake`](Wait::must_wake)).
-//! * A worker adds timers to its own shard, without fence or wake-up: it lowers `next` (F1) and
-//!   goes on. Before it parks it either becomes the driver, or asks
+//! * A worker adds timers to its own shard without a fence: it lowers `next` (F1), and wakes the
+//!   driver if a glance at `until` shows that it waits too long. What the glance misses is only
+//!   late if the worker is busy for long; before it parks it either becomes the driver, or asks
 //!   [`uncovered`](Wait::uncovered): W2 fence; W3 reads `until` and then `next` of every shard;
 //!   what is earlier than `until` bounds its own sleep.
 //!
@@ -64,6 +65,12 @@ impl Wait {
     pub(super) fn must_wake(&self, tick: u64) -> bool {
         fence(Ordering::SeqCst);
         // Relaxed: the fence orders it after the caller's store to `next`.
+        tick < self.until.load(Ordering::Relaxed)
+    }
+
+    /// As [`must_wake`](Wait::must_wake), for a thread that makes sure of the timer anyhow.
+    pub(super) fn seems_too_long(&self, tick: u64) -> bool {
+        // Relaxed: a wait that is missed costs lateness, until the worker looks at its shard.
         tick < self.until.load(Ordering::Relaxed)
     }
 

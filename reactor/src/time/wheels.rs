@@ -191,7 +191,7 @@ impl Wheels {
         match self.shards[number].insert(tick, waker.clone()) {
             Insert::Pending(key) => {
                 let shard = number as u32;
-                let wake = own.is_none() && self.wait.must_wake(tick);
+                let wake = self.waits_too_long(tick, own.is_some());
                 (Timed::Pending(Ticket { shard, key }), WakeDriver(wake))
             }
             Insert::Due(waker) => {
@@ -202,6 +202,16 @@ impl Wheels {
                 drop(waker);
                 (Timed::Closed, quiet)
             }
+        }
+    }
+
+    /// Whether the driver has to be woken for a timer. A worker looks at its own shard before it
+    /// parks, so for its own timers a glance is enough: it spares them from waiting for the end of
+    /// a long poll while another worker sleeps in the driver.
+    fn waits_too_long(&self, tick: u64, own: bool) -> bool {
+        match own {
+            true => self.wait.seems_too_long(tick),
+            false => self.wait.must_wake(tick),
         }
     }
 
@@ -232,8 +242,7 @@ impl Wheels {
         let moved = self.shard(ticket).move_to(ticket.key, tick);
         match moved {
             Moved::Pending => {
-                let theirs = own != Some(ticket.shard as usize);
-                let wake = theirs && self.wait.must_wake(tick);
+                let wake = self.waits_too_long(tick, own == Some(ticket.shard as usize));
                 (Timed::Pending(ticket), WakeDriver(wake))
             }
             Moved::Due(waker) => {

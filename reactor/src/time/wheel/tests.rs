@@ -1,3 +1,5 @@
+//! The wheel against a plain ordered map, and at its edges.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
