@@ -8,9 +8,9 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use slab::Slab;
 
+use crate::sync::Mutex;
 use crate::task::{LiveTask, Notified, Slot};
 
 /// See the module.

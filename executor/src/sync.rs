@@ -2,13 +2,14 @@
 //! under every order of events that the memory model allows.
 //!
 //! Modules with a protocol between threads import from here and nowhere else, so that the model
-//! checker sees all of it.
+//! checker sees all of it. The models are in the files `loom_models.rs`, run by
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p telemetry_rt-executor --lib loom`.
 
 #[cfg(not(loom))]
 pub(crate) use real::*;
 
 #[cfg(loom)]
-pub(crate) use model::*;
+pub(crate) use model::{AtomicBool, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
 
 #[cfg(not(loom))]
 mod real {
@@ -38,21 +39,4 @@ mod real {
 }
 
 #[cfg(loom)]
-mod model {
-    pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-
-    /// A lock with the interface of the real one: no poisoning.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().expect("a model that panics is a failed test")
-        }
-    }
-}
+pub(crate) mod model;

@@ -164,6 +164,9 @@ impl<T: 'static> LocalKey<T> {
 
 pin_project! {
     /// A future with a task-local value; made by [`LocalKey::scope`].
+    ///
+    /// It is not `Unpin`, whatever it is made of.
+    #[project(!Unpin)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct TaskLocalFuture<T, F>
     where

@@ -1,9 +1,9 @@
 //! Blocking on the thread that runs a worker, without stopping the worker.
 
-use crate::runtime::context::{self, Driving};
-use crate::runtime::{Handle, RuntimeFlavor};
-use crate::scheduler::WorkerThread;
 use telemetry_rt_reactor::leaf;
+
+use crate::runtime::context::{self, Driving};
+use crate::scheduler::WorkerThread;
 
 /// Runs a function that blocks, on this thread, after having moved the worker that ran here to
 /// another thread: the other tasks of the worker go on.
@@ -11,7 +11,8 @@ use telemetry_rt_reactor::leaf;
 /// Within the function `block_on` is allowed and the cooperative budget is off. Outside of a
 /// runtime the function is just called.
 ///
-/// Cost: a wake-up of a thread of the blocking pool, or the start of one.
+/// Cost: the start of a thread. When the operating system refuses one, the function blocks the
+/// worker.
 ///
 /// # Panics
 ///
@@ -28,23 +29,9 @@ pub fn block_in_place<R>(function: impl FnOnce() -> R) -> R {
     }
     WorkerThread::with_current(|worker| {
         if let Some(worker) = worker {
-            hand_over(worker);
+            worker.move_away();
         }
     });
     let _not_driving = context::stop_driving();
     leaf::without_budget(function)
-}
-
-/// Gives the worker to another thread. If there is no other, the function blocks this one.
-fn hand_over(worker: &WorkerThread) {
-    let Ok(handle) = Handle::try_current() else {
-        return;
-    };
-    debug_assert_eq!(handle.runtime_flavor(), RuntimeFlavor::MultiThread);
-    let Some(core) = worker.give_core_away() else {
-        return;
-    };
-    if let Err(core) = handle.blocking().run_worker(&handle, core) {
-        worker.take_core_back(core);
-    }
 }

@@ -7,4 +7,4 @@ mod pool;
 pub use in_place::block_in_place;
 
 pub(crate) use function::{BlockingFunction, Detached};
-pub(crate) use pool::{Pool, run_worker};
+pub(crate) use pool::Pool;

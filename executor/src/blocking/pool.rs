@@ -2,38 +2,54 @@
 //!
 //! # Growth
 //!
-//! Everything is under one lock, held for the moments between jobs. A job that comes in wakes an
+//! The state is under one lock, held for the moments between jobs. A job that comes in wakes an
 //! idle thread, or starts one if there is none; but only one wake-up or start is under way at a
 //! time. A thread that takes a job passes the call on if more jobs wait, so that a burst of short
 //! jobs is run by few threads, while jobs that block get one each, up to the limit.
 //!
 //! The flag that says that a call is under way is cleared by the thread that answers it, before
 //! that thread looks at the queue, and both under the lock: a job that is pushed meanwhile is
-//! either seen by that look or makes a call of its own.
+//! either seen by that look or makes a call of its own. A thread stops being counted in the
+//! same critical section in which it finds that there is nothing to do and decides to leave, so
+//! that nobody relies on it from then on.
 //!
 //! # When the operating system refuses a thread
 //!
 //! Jobs wait for the threads there are. If there are none the jobs are dropped, and their handles
 //! say that they were cancelled: nobody waits for ever.
+//!
+//! The names and hooks of threads are user code: they are asked for with nothing locked.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use telemetry_rt_reactor::time::InhibitAutoAdvance;
 use telemetry_rt_telemetry::record::Recorder;
 
 use crate::runtime::{Config, Handle, context};
-use crate::scheduler::{Core, Shared, WorkerThread};
 use crate::task::{Notified, Pen};
 
-/// Something that needs a thread.
-enum Job {
-    /// A function to call.
-    Task(Notified),
-    /// A worker whose thread blocks in place.
-    Worker(Arc<Shared>, Core),
+/// A function that waits for a thread.
+struct Job {
+    task: Notified,
+    /// A paused clock does not move by itself before the function has run.
+    _clock: Option<InhibitAutoAdvance>,
+}
+
+/// Who is called to look at the queue.
+enum Call {
+    /// Somebody will look, or nobody can be called.
+    Nobody,
+    /// A thread that waits for work.
+    Idle,
+    /// A new thread, which is counted already.
+    New { number: usize },
 }
 
 /// See the module.
@@ -41,22 +57,22 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     called: Condvar,
     ended: Condvar,
-    config: PoolConfig,
-}
-
-struct PoolConfig {
     limit: usize,
     keep_alive: Duration,
-    runtime: Config,
+    config: Config,
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// Threads that look at the queue, or will.
     threads: usize,
+    /// Those among them that wait for a call.
     idle: usize,
     /// An idle thread was woken, or a thread was started, and has not looked at the queue yet.
     called: bool,
+    /// Threads that have not ended: those above, and some that are on their way out.
+    alive: usize,
     /// How many threads were ever started: their numbers.
     started: usize,
     closed: bool,
@@ -68,96 +84,86 @@ impl Pool {
             state: Mutex::default(),
             called: Condvar::new(),
             ended: Condvar::new(),
-            config: PoolConfig {
-                limit: config.blocking_threads,
-                keep_alive: config.keep_alive,
-                runtime: config.clone(),
-            },
+            limit: config.blocking_threads,
+            keep_alive: config.keep_alive,
+            config: config.clone(),
         }
     }
 
     /// Runs a task that blocks. After the pool was closed the task is dropped at once.
     pub(crate) fn run(self: &Arc<Self>, handle: &Handle, task: Notified) {
-        if let Err(Job::Task(task)) = self.push(handle, Job::Task(task)) {
-            task.run_cancelled(&Pen::Own(&handle.shared().recorder().other(None)));
-        }
-    }
-
-    /// Runs a worker whose thread is about to block. Gives the core back when there is no thread
-    /// for it.
-    pub(crate) fn run_worker(self: &Arc<Self>, handle: &Handle, core: Core) -> Result<(), Core> {
-        let job = Job::Worker(Arc::clone(handle.shared()), core);
-        match self.push(handle, job) {
-            Err(Job::Worker(_, core)) => Err(core),
-            Err(Job::Task(_)) | Ok(()) => Ok(()),
-        }
-    }
-
-    /// Whether no thread works and no job waits.
-    pub(crate) fn is_idle(&self) -> bool {
-        let state = self.state.lock();
-        state.queue.is_empty() && state.idle == state.threads
-    }
-
-    fn push(self: &Arc<Self>, handle: &Handle, job: Job) -> Result<(), Job> {
+        let job = Job {
+            task,
+            _clock: InhibitAutoAdvance::new(handle.reactor()),
+        };
         let mut state = self.state.lock();
         if state.closed {
-            return Err(job);
+            drop(state);
+            drop_jobs([job], handle.shared().recorder());
+            return;
         }
         state.queue.push_back(job);
-        let orphans = self.call_a_thread(&mut state, handle);
+        let call = self.choose_call(&mut state);
         drop(state);
-        drop_jobs(orphans, handle.shared().recorder());
-        Ok(())
+        self.make_call(call, handle);
     }
 
-    /// Sees to it that somebody looks at the queue. Returns the jobs that nobody ever will.
-    fn call_a_thread(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        handle: &Handle,
-    ) -> VecDeque<Job> {
+    // ----- calling threads -----
+
+    /// Chooses how somebody is called to look at the queue. The call is made without the lock.
+    fn choose_call(&self, state: &mut State) -> Call {
         if state.called || state.queue.is_empty() {
-            return VecDeque::new();
+            return Call::Nobody;
         }
         if state.idle > 0 {
             state.called = true;
-            self.called.notify_one();
-        } else if state.threads < self.config.limit && self.start_thread(state, handle).is_ok() {
-            state.called = true;
-        } else if state.threads == 0 {
-            return std::mem::take(&mut state.queue);
+            return Call::Idle;
         }
-        VecDeque::new()
+        if state.threads < self.limit {
+            state.called = true;
+            state.threads += 1;
+            state.alive += 1;
+            state.started += 1;
+            return Call::New {
+                number: state.started - 1,
+            };
+        }
+        Call::Nobody
     }
 
-    fn start_thread(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        handle: &Handle,
-    ) -> std::io::Result<()> {
-        let config = &self.config.runtime;
-        let name = format!("{}-blocking-{}", (config.thread_name)(), state.started);
-        let (pool, handle) = (Arc::clone(self), handle.clone());
+    fn make_call(self: &Arc<Self>, call: Call, handle: &Handle) {
+        match call {
+            Call::Nobody => {}
+            Call::Idle => {
+                self.called.notify_one();
+            }
+            Call::New { number } => self.start_thread(number, handle),
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>, number: usize, handle: &Handle) {
+        // Counts the thread out again if it does not come to work, because there is none to be had
+        // or because user code panics before.
+        let newcomer = Newcomer {
+            pool: Arc::clone(self),
+            handle: handle.clone(),
+            at_work: false,
+        };
+        let name = format!("{}-blocking-{number}", self.thread_name());
         let thread_name: Arc<str> = name.as_str().into();
-        let run = Box::new(move || pool.thread_main(&handle, thread_name));
+        let run = Box::new(move || newcomer.thread_main(thread_name));
         // Detached: the pool counts its threads, and waits for the count.
-        drop(config.os.spawn(name, config.stack_size, run)?);
-        state.threads += 1;
-        state.started += 1;
-        Ok(())
+        drop(self.config.os.spawn(name, self.config.stack_size, run));
     }
 
-    fn thread_main(self: Arc<Self>, handle: &Handle, name: Arc<str>) {
-        let _ending = Ending(&self);
-        let _entered = context::enter(handle);
-        let _member = Membership::of(&self);
-        let hooks = &self.config.runtime;
-        call(&hooks.on_thread_start);
-        let scribe = handle.shared().recorder().other(Some(name));
-        self.work(handle, &Pen::Own(&scribe));
-        call(&hooks.on_thread_stop);
+    /// Asks the user for a name. A panic there must not harm the job that is about to be run on
+    /// the calling thread.
+    fn thread_name(&self) -> String {
+        let name = AssertUnwindSafe(|| (self.config.thread_name)());
+        catch_unwind(name).unwrap_or_else(|_| "telemetry-rt".to_owned())
     }
+
+    // ----- the life of a thread -----
 
     /// Runs jobs until there are none for the time of keep-alive, or the pool is closed.
     fn work(self: &Arc<Self>, handle: &Handle, pen: &Pen<'_>) {
@@ -165,22 +171,42 @@ impl Pool {
         state.called = false;
         loop {
             while let Some(job) = state.queue.pop_front() {
-                let orphans = self.call_a_thread(&mut state, handle);
-                debug_assert!(orphans.is_empty(), "this thread is there for them");
-                MutexGuard::unlocked(&mut state, || run_job(job, pen));
+                let call = self.choose_call(&mut state);
+                MutexGuard::unlocked(&mut state, || {
+                    self.make_call(call, handle);
+                    job.task.run(pen);
+                });
             }
             if state.closed {
-                return;
+                break;
             }
             state.idle += 1;
-            let waited = self.called.wait_for(&mut state, self.config.keep_alive);
+            let waited = self.called.wait_for(&mut state, self.keep_alive);
             state.idle -= 1;
-            if waited.timed_out() && state.queue.is_empty() && !state.called {
-                return;
+            if waited.timed_out() && !state.called && state.queue.is_empty() {
+                break;
             }
             state.called = false;
         }
+        state.threads -= 1;
     }
+
+    /// A thread that was counted will not look at the queue. If there is no other, nobody ever
+    /// will: the jobs are dropped.
+    #[cold]
+    fn count_out(&self, recorder: &Recorder) {
+        let mut state = self.state.lock();
+        state.called = false;
+        state.threads -= 1;
+        let orphans = match state.threads {
+            0 => std::mem::take(&mut state.queue),
+            _ => VecDeque::new(),
+        };
+        drop(state);
+        drop_jobs(orphans, recorder);
+    }
+
+    // ----- the end -----
 
     /// Refuses further jobs, and drops those that have not started.
     pub(crate) fn close(&self, recorder: &Recorder) {
@@ -199,7 +225,7 @@ impl Pool {
     pub(crate) fn wait_until_ended(&self, deadline: Option<Instant>) -> bool {
         let own = usize::from(Membership::is_of(self));
         let mut state = self.state.lock();
-        while state.threads > own {
+        while state.alive > own {
             match deadline {
                 None => self.ended.wait(&mut state),
                 Some(deadline) => {
@@ -209,66 +235,47 @@ impl Pool {
                 }
             }
         }
-        state.threads <= own
+        state.alive <= own
     }
 }
 
-/// Counts a thread out when it ends, also when a hook of the user panics on it.
-struct Ending<'a>(&'a Pool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().threads -= 1;
-        self.0.ended.notify_all();
-    }
-}
-
-fn run_job(job: Job, pen: &Pen<'_>) {
-    match job {
-        Job::Task(task) => task.run(pen),
-        Job::Worker(shared, core) => run_worker(&shared, core),
-    }
-}
-
-/// Runs a worker on this thread until it stops or is given away.
-///
-/// Panics of user code are caught where it is called. One that comes out here is a mistake of the
-/// scheduler, whose tasks can no longer be trusted to anybody: the process is aborted.
-pub(crate) fn run_worker(shared: &Arc<Shared>, core: Core) {
-    let _driving = context::start_driving(context::Driving::MultiThread);
-    let abort = AbortOnPanic;
-    let ((), core) = WorkerThread::enter(shared, core, WorkerThread::run);
-    drop(abort);
-    if let Some(core) = core {
-        shared.return_core(core);
-    }
-}
-
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "telemetry_rt: a worker panicked outside of any task, which is a bug; aborting"
-            );
-            std::process::abort();
-        }
-    }
-}
-
-fn drop_jobs(jobs: VecDeque<Job>, recorder: &Recorder) {
+fn drop_jobs(jobs: impl IntoIterator<Item = Job>, recorder: &Recorder) {
     for job in jobs {
-        match job {
-            Job::Task(task) => task.run_cancelled(&Pen::Own(&recorder.other(None))),
-            Job::Worker(shared, core) => shared.return_core(core),
+        job.task.run_cancelled(&Pen::Own(&recorder.other(None)));
+    }
+}
+
+/// A thread of the pool, from the moment it is counted.
+struct Newcomer {
+    pool: Arc<Pool>,
+    handle: Handle,
+    at_work: bool,
+}
+
+impl Newcomer {
+    fn thread_main(mut self, name: Arc<str>) {
+        let (pool, handle) = (Arc::clone(&self.pool), self.handle.clone());
+        let _entered = context::enter(&handle);
+        let _member = Membership::of(&pool);
+        if let Some(hook) = &pool.config.on_thread_start {
+            hook();
+        }
+        self.at_work = true;
+        let scribe = handle.shared().recorder().other(Some(name));
+        pool.work(&handle, &Pen::Own(&scribe));
+        if let Some(hook) = &pool.config.on_thread_stop {
+            hook();
         }
     }
 }
 
-fn call(hook: &Option<crate::runtime::Hook>) {
-    if let Some(hook) = hook {
-        hook();
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if !self.at_work {
+            self.pool.count_out(self.handle.shared().recorder());
+        }
+        self.pool.state.lock().alive -= 1;
+        self.pool.ended.notify_all();
     }
 }
 
@@ -276,7 +283,7 @@ fn call(hook: &Option<crate::runtime::Hook>) {
 struct Membership;
 
 thread_local! {
-    static POOL: std::cell::Cell<*const Pool> = const { std::cell::Cell::new(std::ptr::null()) };
+    static POOL: Cell<*const Pool> = const { Cell::new(ptr::null()) };
 }
 
 impl Membership {
@@ -286,21 +293,21 @@ impl Membership {
     }
 
     fn is_of(pool: &Pool) -> bool {
-        POOL.try_with(|current| std::ptr::eq(current.get(), pool))
+        POOL.try_with(|current| ptr::eq(current.get(), pool))
             .unwrap_or(false)
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        POOL.set(std::ptr::null());
+        POOL.set(ptr::null());
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("limit", &self.config.limit)
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,17 @@
 //! The ready tasks of a set, and which sets are current on a thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use telemetry_rt_telemetry::record::{Lineage, Meta, Recorder, Spawning, TaskRecord};
 
 use crate::registry::Registry;
+use crate::runtime::Handle;
 use crate::task::{Notified, Schedule, Slot};
 
 /// What the tasks of a set hold of it.
@@ -24,16 +27,24 @@ struct Remote {
     waker: Option<Waker>,
 }
 
-/// The part of the queue that only the set's own thread touches.
+/// The part of a set that only its own thread touches.
 #[derive(Default)]
 pub(super) struct Local {
     queue: RefCell<VecDeque<Notified>>,
     turns: Cell<u32>,
+    recorder: OnceCell<Recorder>,
 }
 
 thread_local! {
     /// The sets that this thread is polling or has entered, innermost last.
-    static CURRENT: RefCell<Vec<(Running, Why)>> = const { RefCell::new(Vec::new()) };
+    static CURRENT: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A set that is current, for as long as a guard lives.
+struct Entry {
+    set: Running,
+    why: Why,
+    guard: u64,
 }
 
 /// A set, on its own thread.
@@ -101,6 +112,19 @@ impl Shared {
 }
 
 impl Local {
+    /// The recorder of the set: that of the runtime in which it was first used, for good, because
+    /// an account that was begun in one recorder cannot be ended in another. `None` as long as the
+    /// set was used in none.
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        if self.recorder.get().is_none()
+            && let Ok(handle) = Handle::try_current()
+        {
+            // Cannot be set meanwhile: this is its only thread.
+            let _ = self.recorder.set(handle.recorder().clone());
+        }
+        self.recorder.get()
+    }
+
     pub(super) fn push(&self, task: Notified) {
         self.queue.borrow_mut().push_back(task);
     }
@@ -117,26 +141,45 @@ impl Local {
     }
 }
 
-/// Makes a set the current one of this thread until it is dropped.
-pub(super) struct CurrentGuard;
+/// Makes a set the current one of this thread until it is dropped. Guards may be dropped in any
+/// order; on a thread that is ending they do nothing.
+pub(super) struct CurrentGuard {
+    number: u64,
+}
 
 impl CurrentGuard {
     pub(super) fn enter(set: &Running, why: Why) -> CurrentGuard {
-        CURRENT.with_borrow_mut(|all| all.push((set.clone(), why)));
-        CurrentGuard
+        let entered = CURRENT.try_with(|all| {
+            let mut all = all.borrow_mut();
+            let guard = all.iter().map(|entry| entry.guard + 1).max().unwrap_or(0);
+            all.push(Entry {
+                set: set.clone(),
+                why,
+                guard,
+            });
+            guard
+        });
+        CurrentGuard {
+            number: entered.unwrap_or(u64::MAX),
+        }
     }
 }
 
 impl Drop for CurrentGuard {
     fn drop(&mut self) {
-        let left = CURRENT.try_with(|all| all.borrow_mut().pop());
+        let left = CURRENT.try_with(|all| {
+            let mut all = all.borrow_mut();
+            let own = all.iter().position(|entry| entry.guard == self.number)?;
+            Some(all.remove(own))
+        });
+        // Dropped here, with nothing borrowed.
         drop(left);
     }
 }
 
 /// The innermost set of this thread.
 pub(super) fn current() -> Option<Running> {
-    let found = CURRENT.try_with(|all| all.borrow().last().map(|(set, _)| set.clone()));
+    let found = CURRENT.try_with(|all| all.borrow().last().map(|entry| entry.set.clone()));
     found.ok().flatten()
 }
 
@@ -144,26 +187,52 @@ pub(super) fn current() -> Option<Running> {
 fn find(shared: &Arc<Shared>) -> Option<(Rc<Local>, Why)> {
     let found = CURRENT.try_with(|all| {
         let all = all.borrow();
-        let (set, why) = all
+        let entry = all
             .iter()
-            .rfind(|(set, _)| Arc::ptr_eq(&set.shared, shared))?;
-        Some((Rc::clone(&set.local), *why))
+            .rfind(|entry| Arc::ptr_eq(&entry.set.shared, shared))?;
+        Some((Rc::clone(&entry.set.local), entry.why))
     });
     found.ok().flatten()
 }
 
-impl Schedule for Arc<Shared> {
-    fn schedule(&self, task: Notified) {
-        // Only the set's own thread ever has it as a current one.
-        match find(self) {
-            None => self.push_remote(task),
-            Some((local, why)) => {
-                local.push(task);
-                if why == Why::Entered {
-                    self.wake();
-                }
+/// What a task of a set holds: the set, and, if it was spawned outside of a runtime, what is to be
+/// recorded about it once there is one.
+pub(super) struct Member {
+    pub(super) shared: Arc<Shared>,
+    pub(super) unrecorded: Option<Unrecorded>,
+}
+
+/// A spawn that no recorder knows of yet.
+pub(super) struct Unrecorded {
+    pub(super) meta: &'static Meta,
+    pub(super) name: Option<Box<str>>,
+    pub(super) site: &'static Location<'static>,
+    pub(super) lineage: Lineage,
+}
+
+impl Running {
+    /// Queues a task, on the set's own thread.
+    pub(super) fn schedule(&self, task: Notified) {
+        schedule(&self.shared, task);
+    }
+}
+
+fn schedule(shared: &Arc<Shared>, task: Notified) {
+    // Only the set's own thread ever has it as a current one.
+    match find(shared) {
+        None => shared.push_remote(task),
+        Some((local, why)) => {
+            local.push(task);
+            if why == Why::Entered {
+                shared.wake();
             }
         }
+    }
+}
+
+impl Schedule for Member {
+    fn schedule(&self, task: Notified) {
+        schedule(&self.shared, task);
     }
 
     fn schedule_again(&self, task: Notified) {
@@ -171,6 +240,25 @@ impl Schedule for Arc<Shared> {
     }
 
     fn release(&self, slot: Slot) {
-        self.registry.remove(slot);
+        self.shared.registry.remove(slot);
+    }
+
+    fn adopt(&self, record: &mut TaskRecord) {
+        if !record.is_unrecorded() {
+            return;
+        }
+        let found = find(&self.shared);
+        let recorder = found.as_ref().and_then(|(local, _)| local.recorder());
+        if let (Some(recorder), Some(spawn)) = (recorder, &self.unrecorded) {
+            recorder.adopt(
+                record,
+                Spawning {
+                    meta: spawn.meta,
+                    name: spawn.name.as_deref(),
+                    site: spawn.site,
+                    lineage: spawn.lineage,
+                },
+            );
+        }
     }
 }

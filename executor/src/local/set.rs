@@ -6,15 +6,15 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning};
+use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning, TaskRecord};
 
-use super::queue::{CurrentGuard, Local, Running, Shared, Why, current};
-use crate::runtime::{Handle, Runtime};
-use crate::task::{Id, JoinHandle, Notified, Pen, Schedule, Spawned, Task};
+use super::queue::{CurrentGuard, Local, Member, Running, Shared, Unrecorded, Why, current};
+use crate::runtime::Runtime;
+use crate::task::{Id, JoinHandle, Pen, Spawned, Task};
 
 /// A set of tasks that run on one thread, whose futures need not be `Send`.
 ///
@@ -100,8 +100,8 @@ impl LocalSet {
     ///
     /// If the future panics, or if this thread is running asynchronous tasks.
     #[track_caller]
-    pub fn block_on<F: Future>(&self, runtime: &Runtime, future: F) -> F::Output {
-        runtime.block_on(self.run_until(future))
+    pub fn block_on<F: Future>(&self, runtime: &impl AsRef<Runtime>, future: F) -> F::Output {
+        runtime.as_ref().block_on(self.run_until(future))
     }
 
     /// Runs the set until `future` is done, and returns its output.
@@ -127,15 +127,15 @@ impl LocalSet {
 
     /// Runs some of the tasks that are ready. `true` if there may be more.
     fn run_round(&self) -> bool {
-        let scribe = recorder().other(None);
-        let pen = Pen::Own(&scribe);
-        for _ in 0..ROUND {
-            match self.running.local.pop(&self.running.shared) {
-                Some(task) => task.run(&pen),
-                None => return false,
+        with_pen(&self.running, |pen| {
+            for _ in 0..ROUND {
+                match self.running.local.pop(&self.running.shared) {
+                    Some(task) => task.run(pen),
+                    None => return false,
+                }
             }
-        }
-        true
+            true
+        })
     }
 }
 
@@ -179,35 +179,58 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let recorder = recorder();
-    let record = recorder.spawned(Spawning {
-        meta: const { &Meta::of::<F, F::Output>(ProcessType::Task) },
-        name,
-        site,
-        lineage,
-    });
+    let meta = const { &Meta::of::<F, F::Output>(ProcessType::Task) };
+    let (record, unrecorded) = match running.local.recorder() {
+        Some(recorder) => {
+            let spawning = Spawning {
+                meta,
+                name,
+                site,
+                lineage,
+            };
+            (recorder.spawned(spawning), None)
+        }
+        None => {
+            let later = Unrecorded {
+                meta,
+                name: name.map(Box::from),
+                site,
+                lineage,
+            };
+            (TaskRecord::unrecorded(), Some(later))
+        }
+    };
     // Run on this thread only: rule 1 of the module.
     let Spawned { notified, join } = Task {
         future,
-        scheduler: Arc::clone(&running.shared),
+        scheduler: Member {
+            shared: Arc::clone(&running.shared),
+            unrecorded,
+        },
         id: Id::next(),
         record,
         awaited_as: Waiting::Join,
     }
     .into_cell();
     match running.shared.registry.insert(notified) {
-        Ok(task) => running.shared.schedule(task),
-        Err(task) => task.run_cancelled(&Pen::Own(&recorder.other(None))),
+        Ok(task) => running.schedule(task),
+        Err(task) => with_pen(running, |pen| task.run_cancelled(pen)),
     }
     join
 }
 
-/// The recorder of the current runtime; outside of one, a recorder that nobody reads.
-fn recorder() -> Recorder {
-    match Handle::try_current() {
-        Ok(handle) => handle.shared().recorder().clone(),
-        Err(_) => Recorder::new(telemetry_rt_telemetry::record::Config::default()),
-    }
+/// The pen for the tasks of a set. Where the set has no recorder, a pen that nobody reads, of a
+/// recorder that all such sets share.
+fn with_pen<R>(running: &Running, f: impl FnOnce(&Pen<'_>) -> R) -> R {
+    static UNREAD: OnceLock<Recorder> = OnceLock::new();
+    let recorder = match running.local.recorder() {
+        Some(recorder) => recorder,
+        None => {
+            UNREAD.get_or_init(|| Recorder::new(telemetry_rt_telemetry::record::Config::default()))
+        }
+    };
+    let scribe = recorder.other(None);
+    f(&Pen::Own(&scribe))
 }
 
 impl Future for LocalSet {
@@ -231,18 +254,19 @@ impl Future for LocalSet {
 impl Drop for LocalSet {
     fn drop(&mut self) {
         let _current = CurrentGuard::enter(&self.running, Why::Polled);
-        let scribe = recorder().other(None);
-        let pen = Pen::Own(&scribe);
-        let shared = &self.running.shared;
-        let cancel = |task: Notified| task.run_cancelled(&pen);
-        shared.registry.close().into_iter().for_each(cancel);
-        // A task that another thread has just woken is on its way into the queue.
-        while !shared.registry.is_empty() {
-            match self.running.local.pop(shared) {
-                Some(task) => cancel(task),
-                None => std::thread::yield_now(),
+        with_pen(&self.running, |pen| {
+            let shared = &self.running.shared;
+            for task in shared.registry.close() {
+                task.run_cancelled(pen);
             }
-        }
+            // A task that another thread has just woken is on its way into the queue.
+            while !shared.registry.is_empty() {
+                match self.running.local.pop(shared) {
+                    Some(task) => task.run_cancelled(pen),
+                    None => std::thread::yield_now(),
+                }
+            }
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 //! future ends, one of the others takes its place.
 
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -16,7 +16,7 @@ use super::config::RuntimeFlavor;
 use super::context::{self, Driving};
 use super::handle::Handle;
 use super::root::{Root, RootSignal};
-use crate::scheduler::{Shared, WorkerThread};
+use crate::scheduler::{Core, Shared, WorkerThread};
 
 /// Polls `future` on this thread, which does nothing else.
 #[track_caller]
@@ -90,8 +90,8 @@ pub(super) fn as_worker<F: Future>(
         let mut poll = || root.poll(future.as_mut(), &signal.root, &waker);
         let polled = match shared.take_core() {
             Some(core) => {
-                let core = CoreOnLoan::new(shared, core);
-                core.drive(handle, &signal.root, &mut poll)
+                let core = CoreOnLoan::new(handle, core);
+                core.drive(&signal.root, &mut poll)
             }
             None => poll(),
         };
@@ -122,46 +122,42 @@ impl Wake for WorkerSignal {
 /// The core of a current-thread runtime while this thread is its worker. It goes back even when
 /// the root future panics.
 struct CoreOnLoan<'a> {
-    shared: &'a Arc<Shared>,
-    core: Option<crate::scheduler::Core>,
+    handle: &'a Handle,
+    core: Option<Core>,
 }
 
 impl<'a> CoreOnLoan<'a> {
-    fn new(shared: &'a Arc<Shared>, core: crate::scheduler::Core) -> CoreOnLoan<'a> {
+    fn new(handle: &'a Handle, core: Core) -> CoreOnLoan<'a> {
         CoreOnLoan {
-            shared,
+            handle,
             core: Some(core),
         }
     }
 
     /// Runs tasks and polls the root until that is done.
-    fn drive<T>(
-        mut self,
-        handle: &Handle,
-        signal: &RootSignal,
-        poll: &mut dyn FnMut() -> Poll<T>,
-    ) -> Poll<T> {
+    fn drive<T>(mut self, signal: &RootSignal, poll: &mut dyn FnMut() -> Poll<T>) -> Poll<T> {
         let Some(core) = self.core.take() else {
             return Poll::Pending;
         };
-        let (polled, core) = WorkerThread::enter(self.shared, core, |worker| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                loop {
-                    if let Poll::Ready(output) = poll() {
-                        return output;
-                    }
-                    if !worker.run_round() && !signal.is_set() {
-                        let alone = handle.blocking().is_idle();
-                        worker.sleep(|| signal.is_set(), alone);
-                    }
-                }
-            }))
+        let (polled, core) = WorkerThread::enter(self.handle, core, |worker| {
+            catch_unwind(AssertUnwindSafe(|| drive(worker, signal, poll)))
         });
         self.core = core;
         drop(self);
         match polled {
             Ok(output) => Poll::Ready(output),
-            Err(payload) => std::panic::resume_unwind(payload),
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+}
+
+fn drive<T>(worker: &WorkerThread, signal: &RootSignal, poll: &mut dyn FnMut() -> Poll<T>) -> T {
+    loop {
+        if let Poll::Ready(output) = worker.outside_of_tasks(&mut *poll) {
+            return output;
+        }
+        if !worker.run_round() && !signal.is_set() {
+            worker.sleep(|| signal.is_set());
         }
     }
 }
@@ -169,7 +165,7 @@ impl<'a> CoreOnLoan<'a> {
 impl Drop for CoreOnLoan<'_> {
     fn drop(&mut self) {
         if let Some(core) = self.core.take() {
-            self.shared.park_core(core);
+            self.handle.shared().park_core(core);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::sync::MutexGuard;
 
 use telemetry_rt_reactor as reactor;
 
@@ -56,7 +57,8 @@ pub(crate) struct Entered {
     outer: Option<Handle>,
     reactor: Option<reactor::context::Previous>,
     depth: usize,
-    not_send: PhantomData<*const ()>,
+    /// The thread that entered has to leave; the guard may be looked at from others.
+    not_send: PhantomData<MutexGuard<'static, ()>>,
 }
 
 impl<'a> EnterGuard<'a> {

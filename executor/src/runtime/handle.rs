@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock, Weak};
 
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Spawning};
+use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning};
 
 use super::block_on;
-use super::config::RuntimeFlavor;
+use super::config::{Config, RuntimeFlavor};
 use super::context::{self, EnterGuard};
+use super::worker_threads::WorkerThreads;
 use crate::blocking::{BlockingFunction, Detached, Pool};
 use crate::scheduler::{self, Shared};
 use crate::task::{Id, JoinHandle, Spawned, Task};
@@ -28,16 +29,22 @@ pub struct Handle {
 struct Inner {
     shared: Arc<Shared>,
     blocking: Arc<Pool>,
+    workers: WorkerThreads,
     flavor: RuntimeFlavor,
 }
 
+// No user code runs while anything of a runtime is locked, so that a panic leaves it whole.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
+
 impl Handle {
-    pub(super) fn new(shared: Arc<Shared>, blocking: Arc<Pool>, flavor: RuntimeFlavor) -> Handle {
+    pub(super) fn new(shared: Arc<Shared>, config: Config) -> Handle {
         Handle {
             inner: Arc::new(Inner {
                 shared,
-                blocking,
-                flavor,
+                blocking: Arc::new(Pool::new(&config)),
+                flavor: config.flavor,
+                workers: WorkerThreads::new(config),
             }),
         }
     }
@@ -48,6 +55,10 @@ impl Handle {
 
     pub(crate) fn blocking(&self) -> &Arc<Pool> {
         &self.inner.blocking
+    }
+
+    pub(crate) fn workers(&self) -> &WorkerThreads {
+        &self.inner.workers
     }
 
     pub(crate) fn reactor(&self) -> &reactor::Handle {
@@ -130,6 +141,12 @@ impl Handle {
     /// Which machine the runtime is.
     pub fn runtime_flavor(&self) -> RuntimeFlavor {
         self.inner.flavor
+    }
+
+    /// The recorder of the runtime: for the floors above.
+    #[doc(hidden)]
+    pub fn recorder(&self) -> &Recorder {
+        self.inner.shared.recorder()
     }
 
     /// How many tasks are alive: spawned, and neither finished nor dropped.

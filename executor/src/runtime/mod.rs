@@ -11,6 +11,7 @@ mod root;
     reason = "the file is about the type `Runtime`"
 )]
 mod runtime;
+mod worker_threads;
 
 pub use config::{Config, Hook, RuntimeFlavor, ThreadName};
 pub use context::EnterGuard;

@@ -47,7 +47,6 @@ pub(super) struct Root {
     record: TaskRecord,
     scribe: Scribe,
     id: Id,
-    ended: bool,
 }
 
 impl Root {
@@ -69,7 +68,6 @@ impl Root {
             record,
             scribe: recorder.other(None),
             id: Id::next(),
-            ended: false,
         };
         (root, signal)
     }
@@ -106,16 +104,9 @@ impl Root {
     }
 
     fn end(&mut self, ending: Ending<'_>) {
-        self.ended = true;
-        self.scribe
+        let left = self
+            .scribe
             .ended(&mut self.record, self.id.number(), ending);
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end(Ending::Cancelled);
-        }
+        drop(left);
     }
 }

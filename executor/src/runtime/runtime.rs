@@ -7,20 +7,17 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::thread::JoinHandle as ThreadHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use telemetry_rt_reactor as reactor;
 
 use super::block_on;
 use super::config::{Config, RuntimeFlavor};
 use super::context::{self, Driving, EnterGuard};
 use super::handle::{Handle, Lookups};
-use crate::blocking::{Pool, run_worker};
-use crate::scheduler::{Core, Intervals, Shared};
+use crate::scheduler::{Core, Intervals, Shared, WorkerThread};
 use crate::task::JoinHandle;
 
 /// A runtime: workers, a blocking pool, and a driver of sockets and timers.
@@ -34,9 +31,12 @@ use crate::task::JoinHandle;
 /// stop those tasks. The runtime is shut down all the same, in the background.
 pub struct Runtime {
     handle: Handle,
-    threads: Mutex<Vec<ThreadHandle<()>>>,
     shut_down: bool,
 }
+
+// For the same reason as the handle.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
     /// Starts a runtime.
@@ -69,15 +69,22 @@ impl Runtime {
                 injector: config.injector_interval,
             },
         );
-        let pool = Arc::new(Pool::new(&config));
-        let handle = Handle::new(shared, pool, config.flavor);
+        let flavor = config.flavor;
+        let handle = Handle::new(shared, config);
         lookups.attach(&handle);
         let mut runtime = Runtime {
             handle,
-            threads: Mutex::default(),
             shut_down: false,
         };
-        match runtime.start_workers(&config, cores) {
+        let started = match flavor {
+            RuntimeFlavor::CurrentThread => {
+                let shared = runtime.handle.shared();
+                cores.into_iter().for_each(|core| shared.park_core(core));
+                Ok(())
+            }
+            RuntimeFlavor::MultiThread => runtime.start_workers(cores),
+        };
+        match started {
             Ok(()) => Ok(runtime),
             Err(error) => {
                 runtime.shut_down(Some(Duration::ZERO));
@@ -86,34 +93,23 @@ impl Runtime {
         }
     }
 
-    fn start_workers(&self, config: &Config, cores: Vec<Core>) -> io::Result<()> {
-        let shared = self.handle.shared();
-        let mut cores = cores.into_iter();
-        if config.flavor == RuntimeFlavor::CurrentThread {
-            cores.for_each(|core| shared.park_core(core));
-            return Ok(());
-        }
+    /// Starts a thread for each core. When one is refused the other cores are returned, so that
+    /// the shutdown that follows waits for none of them.
+    fn start_workers(&self, cores: Vec<Core>) -> io::Result<()> {
         let mut started = Ok(());
-        for (number, core) in cores.by_ref().enumerate() {
-            // The core goes through a place that both sides reach, so that it is not lost when
-            // the thread cannot be started.
-            let place = Arc::new(Mutex::new(Some(core)));
-            let name = format!("{}-worker-{number}", (config.thread_name)());
-            let run = worker_main(self.handle.clone(), config.clone(), Arc::clone(&place));
-            match config.os.spawn(name, config.stack_size, run) {
-                Ok(thread) => self.threads.lock().push(thread),
-                Err(error) => {
-                    place
-                        .lock()
-                        .take()
-                        .into_iter()
-                        .for_each(|core| shared.return_core(core));
-                    started = Err(error);
-                    break;
+        for core in cores {
+            let unstarted = match &started {
+                Ok(()) => self.handle.workers().start(&self.handle, core).err(),
+                Err(_) => {
+                    self.handle.shared().return_core(core);
+                    None
                 }
+            };
+            if let Some(refused) = unstarted {
+                self.handle.shared().return_core(*refused.core);
+                started = Err(refused.error);
             }
         }
-        cores.for_each(|core| shared.return_core(core));
         started
     }
 
@@ -185,37 +181,32 @@ impl Runtime {
         );
     }
 
+    /// Whether this thread is in the middle of a poll of one of the runtime's tasks.
+    fn is_on_this_stack(&self) -> bool {
+        WorkerThread::with_current(|worker| {
+            worker.is_some_and(|worker| worker.belongs_to(self.handle.shared()))
+        })
+    }
+
     fn shut_down(&mut self, timeout: Option<Duration>) {
         if std::mem::replace(&mut self.shut_down, true) {
             return;
         }
         let deadline =
             timeout.and_then(|timeout| telemetry_rt_clock::instant().checked_add(timeout));
+        // Futures and functions are dropped as they would have run: with the runtime current.
+        let _entered = context::enter(&self.handle);
         let shared = self.handle.shared();
         shared.close();
-        {
-            // Futures are dropped as they ran: with the runtime current.
-            let _entered = context::enter(&self.handle);
-            if let Some(core) = shared.take_core() {
-                shared.return_core(core);
-            }
+        if let Some(core) = shared.take_core() {
+            shared.return_core(core);
         }
         let down = shared.wait_until_down(deadline);
         self.handle.blocking().close(shared.recorder());
         self.handle.blocking().wait_until_ended(deadline);
         shared.reactor().shutdown();
         if down {
-            self.join_threads();
-        }
-    }
-
-    /// Waits for worker threads that have nothing left to do but to end.
-    fn join_threads(&self) {
-        let own = std::thread::current().id();
-        for thread in self.threads.lock().drain(..) {
-            if thread.thread().id() != own && thread.join().is_err() {
-                // Only hooks of the user can panic there, and that was reported by the panic.
-            }
+            self.handle.workers().join();
         }
     }
 }
@@ -225,56 +216,23 @@ impl Drop for Runtime {
         if self.shut_down {
             return;
         }
-        if context::driving() == Driving::Nothing {
+        if self.is_on_this_stack() {
+            // A task that blocks in place drops the runtime it runs on: it cannot be waited for.
+            self.shut_down(Some(Duration::ZERO));
+        } else if context::driving() == Driving::Nothing {
             self.shut_down(None);
-            return;
-        }
-        self.shut_down(Some(Duration::ZERO));
-        if !std::thread::panicking() {
-            self.check_may_wait();
+        } else {
+            self.shut_down(Some(Duration::ZERO));
+            if !std::thread::panicking() {
+                self.check_may_wait();
+            }
         }
     }
 }
 
-/// What the thread of a worker does.
-fn worker_main(
-    handle: Handle,
-    config: Config,
-    place: Arc<Mutex<Option<Core>>>,
-) -> Box<dyn FnOnce() + Send> {
-    Box::new(move || {
-        let _entered = context::enter(&handle);
-        let starting = Starting {
-            handle: &handle,
-            place: &place,
-        };
-        if let Some(hook) = &config.on_thread_start {
-            hook();
-        }
-        let core = place.lock().take();
-        drop(starting);
-        if let Some(core) = core {
-            run_worker(handle.shared(), core);
-        }
-        if let Some(hook) = &config.on_thread_stop {
-            hook();
-        }
-    })
-}
-
-/// Returns the core if the thread ends before it has begun to run it, because a hook panicked: a
-/// core that is missing would be waited for at the end.
-struct Starting<'a> {
-    handle: &'a Handle,
-    place: &'a Mutex<Option<Core>>,
-}
-
-impl Drop for Starting<'_> {
-    fn drop(&mut self) {
-        let core = self.place.lock().take();
-        if let Some(core) = core {
-            self.handle.shared().return_core(core);
-        }
+impl AsRef<Runtime> for Runtime {
+    fn as_ref(&self) -> &Runtime {
+        self
     }
 }
 

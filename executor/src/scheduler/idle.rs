@@ -64,15 +64,17 @@ impl Idle {
 
     /// Work was pushed where only a search finds it. Returns the sleeper that the caller must
     /// unpark, if one has to be woken; it counts as searching from here on.
-    pub(crate) fn after_push(&self) -> Option<usize> {
+    ///
+    /// `spare` says of a sleeper that it should rather be left where it is.
+    pub(crate) fn after_push(&self, spare: impl Fn(usize) -> bool) -> Option<usize> {
         // Pairs with the fence in `sleep`: either this load sees the sleeper, or the sleeper's
         // second look sees the push.
         fence(Ordering::SeqCst);
-        self.take_sleeper()
+        self.take_sleeper(spare)
     }
 
     /// As [`after_push`](Self::after_push), for work that the caller itself will find.
-    pub(crate) fn take_sleeper(&self) -> Option<usize> {
+    pub(crate) fn take_sleeper(&self, spare: impl Fn(usize) -> bool) -> Option<usize> {
         if !self.someone_may_be_woken() {
             return None;
         }
@@ -80,7 +82,11 @@ impl Idle {
         if !self.someone_may_be_woken() {
             return None;
         }
-        let worker = sleepers.pop()?;
+        let unspared = sleepers.iter().rposition(|&worker| !spare(worker));
+        let worker = match unspared {
+            Some(place) => sleepers.remove(place),
+            None => sleepers.pop()?,
+        };
         self.change(SEARCHING.wrapping_sub(SLEEPING));
         Some(worker)
     }
@@ -132,6 +138,14 @@ impl Idle {
         }
     }
 
+    /// Some sleeper, which stays one.
+    pub(crate) fn any_sleeper(&self) -> Option<usize> {
+        match self.counts().sleeping() {
+            0 => None,
+            _ => self.sleepers.lock().last().copied(),
+        }
+    }
+
     /// Whether the worker is still listed as a sleeper.
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
         self.sleepers.lock().contains(&worker)
@@ -154,19 +168,31 @@ mod tests {
         for worker in 0..3 {
             idle.sleep(worker, false);
         }
-        assert_eq!(idle.after_push(), Some(2));
-        assert_eq!(idle.after_push(), None);
+        assert_eq!(idle.after_push(|_| false), Some(2));
+        assert_eq!(idle.after_push(|_| false), None);
         assert_eq!(idle.stop_search(), Last::Searcher);
-        assert_eq!(idle.after_push(), Some(1));
+        assert_eq!(idle.after_push(|_| false), Some(1));
     }
 
     #[test]
     fn a_sleeper_that_was_taken_off_the_list_counts_as_searching() {
         let idle = Idle::new(2);
         idle.sleep(0, false);
-        assert_eq!(idle.after_push(), Some(0));
+        assert_eq!(idle.after_push(|_| false), Some(0));
         assert!(!idle.get_up(0));
         assert_eq!(idle.stop_search(), Last::Searcher);
+    }
+
+    #[test]
+    fn a_sleeper_that_is_to_be_spared_is_woken_last() {
+        let idle = Idle::new(4);
+        idle.sleep(0, false);
+        idle.sleep(1, false);
+        assert_eq!(idle.take_sleeper(|worker| worker == 1), Some(0));
+        assert_eq!(idle.stop_search(), Last::Searcher);
+        assert_eq!(idle.any_sleeper(), Some(1));
+        assert_eq!(idle.take_sleeper(|worker| worker == 1), Some(1));
+        assert_eq!(idle.any_sleeper(), None);
     }
 
     #[test]
@@ -185,6 +211,6 @@ mod tests {
         idle.sleep(1, true);
         assert!(idle.is_asleep(1));
         assert!(idle.get_up(1));
-        assert_eq!(idle.after_push(), None);
+        assert_eq!(idle.after_push(|_| false), None);
     }
 }

@@ -26,3 +26,6 @@ mod worker;
 pub(crate) use self::core::Core;
 pub(crate) use shared::{Intervals, Shared, spawn};
 pub(crate) use worker::WorkerThread;
+
+#[cfg(all(test, loom))]
+mod loom_models;

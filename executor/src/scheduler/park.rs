@@ -33,6 +33,13 @@ pub(crate) struct Parker {
     thread: Mutex<Option<Thread>>,
 }
 
+/// Where a worker has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Driver,
+    Thread,
+}
+
 /// The driver, which one worker at a time can wait in.
 #[derive(Debug)]
 pub(crate) struct SharedDriver {
@@ -74,52 +81,43 @@ impl Parker {
         *self.thread.lock() = Some(thread::current());
     }
 
-    /// Waits for a notification, for an event, or for `timeout`, whichever comes first.
-    ///
-    /// `alone` says that nobody else can make work: a paused clock may go on by itself.
-    pub(crate) fn park(
-        &self,
-        driver: &SharedDriver,
-        timeout: Option<Duration>,
-        alone: bool,
-    ) -> reactor::Turn {
+    /// Waits for a notification or for an event, and says where. May return for no reason: the
+    /// caller looks around and parks again.
+    pub(crate) fn park(&self, driver: &SharedDriver) -> Place {
         match driver.driver.try_lock() {
-            Some(guard) => self.park_in_driver(guard, timeout, alone),
+            Some(guard) => {
+                self.park_in_driver(guard);
+                Place::Driver
+            }
             None => {
-                self.park_on_thread(driver.handle(), timeout);
-                reactor::Turn::default()
+                self.park_on_thread(driver.handle());
+                Place::Thread
             }
         }
     }
 
-    fn park_in_driver(
-        &self,
-        mut driver: MutexGuard<'_, reactor::Driver>,
-        timeout: Option<Duration>,
-        alone: bool,
-    ) -> reactor::Turn {
-        let timeout = match self.announce(IN_DRIVER) {
-            true => timeout,
+    fn park_in_driver(&self, mut driver: MutexGuard<'_, reactor::Driver>) {
+        if self.announce(IN_DRIVER) {
+            // Nothing else is there to do: a paused clock may move to the next timer.
+            driver.turn(None, true);
+        } else {
             // Notified before it began: the driver is looked at, but not waited in.
-            false => Some(Duration::ZERO),
-        };
-        let turn = driver.turn(timeout, alone && timeout != Some(Duration::ZERO));
+            driver.turn(Some(Duration::ZERO), false);
+        }
         drop(driver);
         self.take_notification();
-        turn
     }
 
-    fn park_on_thread(&self, reactor: &reactor::Handle, timeout: Option<Duration>) {
+    fn park_on_thread(&self, reactor: &reactor::Handle) {
         // A timer may be due before whoever is in the driver comes out of it.
         let deadline = reactor.sleeper_deadline();
         if !self.announce(ON_THREAD) {
             return;
         }
-        let until_deadline = deadline
-            .map(|deadline| deadline.saturating_duration_since(telemetry_rt_clock::instant()));
-        match [timeout, until_deadline].into_iter().flatten().min() {
-            Some(timeout) => thread::park_timeout(timeout),
-            // May return for no reason: the caller looks around and parks again.
+        match deadline {
+            Some(deadline) => thread::park_timeout(
+                deadline.saturating_duration_since(telemetry_rt_clock::instant()),
+            ),
             None => thread::park(),
         }
         self.take_notification();
@@ -145,6 +143,12 @@ impl Parker {
     fn take_notification(&self) {
         // Acquire: as in `announce`.
         self.word.swap(EMPTY, Ordering::Acquire);
+    }
+
+    /// Whether the worker waits in the driver; out of date when it is read.
+    pub(crate) fn is_in_driver(&self) -> bool {
+        // Relaxed: a hint for choosing whom to wake.
+        self.word.load(Ordering::Relaxed) == IN_DRIVER
     }
 
     /// Wakes the worker, or makes its next park return at once.

@@ -108,11 +108,26 @@ impl Shared {
     /// Puts a task where any worker finds it, and wakes one if need be.
     fn inject(&self, task: Notified) {
         self.injector.push(task);
-        self.wake_worker(self.idle.after_push());
+        self.unpark(self.idle.after_push(|worker| self.is_in_driver(worker)));
     }
 
-    /// Unparks a worker that was taken off the list of sleepers.
-    pub(super) fn wake_worker(&self, worker: Option<usize>) {
+    /// Wakes a sleeper for work that is visible to it.
+    #[cold]
+    pub(super) fn share_work(&self) {
+        self.unpark(self.idle.take_sleeper(|worker| self.is_in_driver(worker)));
+    }
+
+    /// The worker that waited in the driver has come out of it: another sleeper, if there is one,
+    /// is to wait there. It stays a sleeper, and is woken only to change its place.
+    pub(super) fn pass_driver_on(&self) {
+        self.unpark(self.idle.any_sleeper());
+    }
+
+    fn is_in_driver(&self, worker: usize) -> bool {
+        self.parkers[worker].is_in_driver()
+    }
+
+    fn unpark(&self, worker: Option<usize>) {
         if let Some(worker) = worker {
             self.parkers[worker].unpark(self.reactor());
         }

@@ -9,7 +9,9 @@ use telemetry_rt_telemetry::record::Scribe;
 
 use super::core::Core;
 use super::idle::Last;
+use super::park::Place;
 use super::shared::Shared;
+use crate::runtime::Handle;
 use crate::sync::{Ordering, fence};
 use crate::task::{Notified, Pen};
 
@@ -20,7 +22,7 @@ thread_local! {
 /// A thread that runs a worker. The core is borrowed for moments only, never while a task is
 /// polled, because the task may give it to another thread (see `block_in_place`).
 pub(crate) struct WorkerThread {
-    shared: Arc<Shared>,
+    handle: Handle,
     core: RefCell<Option<Core>>,
     waking_joiner: Cell<bool>,
 }
@@ -37,7 +39,7 @@ impl WorkerThread {
     /// Makes the calling thread run `core` for the time of `f`, and gives the core back unless it
     /// was given away meanwhile.
     pub(crate) fn enter<R>(
-        shared: &Arc<Shared>,
+        handle: &Handle,
         core: Core,
         f: impl FnOnce(&WorkerThread) -> R,
     ) -> (R, Option<Core>) {
@@ -48,14 +50,14 @@ impl WorkerThread {
             }
         }
         let index = core.index();
-        shared.parkers[index].move_in();
+        handle.shared().parkers[index].move_in();
         let worker = Rc::new(WorkerThread {
-            shared: Arc::clone(shared),
+            handle: handle.clone(),
             core: RefCell::new(Some(core)),
             waking_joiner: Cell::new(false),
         });
         let leave = Leave(CURRENT.replace(Some(Rc::clone(&worker))));
-        let outer = reactor::context::enter(Some(shared.reactor().clone()), Some(index));
+        let outer = reactor::context::enter(Some(handle.reactor().clone()), Some(index));
         worker.with_scribe(Scribe::resumed);
         let result = f(&worker);
         worker.with_scribe(Scribe::paused);
@@ -66,10 +68,10 @@ impl WorkerThread {
 
     /// Runs tasks until the scheduler closes or the core is given away.
     pub(crate) fn run(&self) {
-        while !self.shared.is_closing() && self.has_core() {
+        while !self.shared().is_closing() && self.has_core() {
             match self.next_task() {
                 Some(task) => self.run_task(task),
-                None => self.sleep(|| self.shared.is_closing(), false),
+                None => self.sleep(|| self.shared().is_closing()),
             }
         }
     }
@@ -77,7 +79,7 @@ impl WorkerThread {
     /// Runs at most a round of tasks, as many as fit between two looks at the driver. `false` if
     /// there was none.
     pub(crate) fn run_round(&self) -> bool {
-        for round in 0..self.shared.event_interval {
+        for round in 0..self.shared().event_interval {
             match self.next_task() {
                 Some(task) => self.run_task(task),
                 None => return round > 0,
@@ -87,60 +89,67 @@ impl WorkerThread {
         true
     }
 
+    /// Calls something on the worker's thread that is none of its tasks: the clock of the worker
+    /// does not count it as one's.
+    pub(crate) fn outside_of_tasks<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_scribe(Scribe::paused);
+        let result = f();
+        self.with_scribe(Scribe::resumed);
+        result
+    }
+
     // ----- finding tasks -----
 
     fn next_task(&self) -> Option<Notified> {
         let turn = self.with_core(Core::next_turn)?;
-        if turn.is_multiple_of(self.shared.event_interval) {
+        if turn.is_multiple_of(self.shared().event_interval) {
             self.look_at_driver();
         }
-        if turn.is_multiple_of(self.shared.injector_interval)
-            && let Some(task) = self.shared.injector.steal().success()
-        {
-            return Some(task);
-        }
-        self.with_core(Core::pop)?.or_else(|| self.search())
+        let injector_first = turn.is_multiple_of(self.shared().injector_interval);
+        self.with_core(|core| {
+            let task = injector_first
+                .then(|| self.shared().injector.steal().success())
+                .flatten()
+                .or_else(|| core.pop())
+                .or_else(|| self.search(core))?;
+            self.stop_searching(core);
+            Some(task)
+        })?
     }
 
     /// Looks for a task in the injector and with the other workers.
     #[cold]
-    fn search(&self) -> Option<Notified> {
-        self.with_core(|core| {
-            if !core.is_searching() {
-                core.set_searching(self.shared.idle.start_search());
-            }
-            let found = core.take_injected(&self.shared.injector).or_else(|| {
-                core.is_searching()
-                    .then(|| core.steal(&self.shared.stealers))
-                    .flatten()
-            });
-            if found.is_some() {
-                self.stop_searching(core);
-            }
-            found
-        })?
+    fn search(&self, core: &Core) -> Option<Notified> {
+        if !core.is_searching() {
+            core.set_searching(self.shared().idle.start_search());
+        }
+        core.take_injected(&self.shared().injector).or_else(|| {
+            core.is_searching()
+                .then(|| core.steal(&self.shared().stealers))
+                .flatten()
+        })
     }
 
     /// Having found a task, the last searcher passes the search on if there is more to be found.
     fn stop_searching(&self, core: &Core) {
         if core.is_searching() {
             core.set_searching(false);
-            if self.shared.idle.stop_search() == Last::Searcher {
+            if self.shared().idle.stop_search() == Last::Searcher {
                 // Pairs with the fence in `Idle::after_push`: a push that relied on this search
                 // is seen here.
                 fence(Ordering::SeqCst);
-                if self.shared.has_work() {
-                    self.share_work();
+                if self.shared().has_work() {
+                    self.shared().share_work();
                 }
             }
         }
     }
 
     fn look_at_driver(&self) {
-        self.shared.driver.look();
+        self.shared().driver.look();
         // If another worker is in the driver, it is there for the sockets; timers of this thread
         // may be due before it comes out.
-        self.shared.reactor().fire_due();
+        self.shared().reactor().fire_due();
         self.with_scribe(Scribe::resumed);
     }
 
@@ -149,60 +158,59 @@ impl WorkerThread {
     #[inline]
     fn run_task(&self, task: Notified) {
         task.run(&Pen::Worker(self));
-        if self.with_core(Core::has_queued) == Some(true) && self.shared.idle.someone_may_be_woken()
+        if self.with_core(Core::has_queued) == Some(true)
+            && self.shared().idle.someone_may_be_woken()
         {
-            self.share_work();
+            self.shared().share_work();
         }
-    }
-
-    /// Wakes a sleeper for work that is visible to it.
-    #[cold]
-    fn share_work(&self) {
-        self.shared.wake_worker(self.shared.idle.take_sleeper());
     }
 
     // ----- sleeping -----
 
-    /// Waits until there is something to do, or `interrupted` says that there is. `alone` says
-    /// that nobody but this thread can make something happen.
-    pub(crate) fn sleep(&self, interrupted: impl Fn() -> bool, alone: bool) {
+    /// Waits until there is something to do, or `interrupted` says that there is.
+    pub(crate) fn sleep(&self, interrupted: impl Fn() -> bool) {
         let Some(index) = self.with_core(|core| {
-            self.shared.idle.sleep(core.index(), core.is_searching());
+            self.shared().idle.sleep(core.index(), core.is_searching());
             core.set_searching(false);
             core.index()
         }) else {
             return;
         };
-        if self.shared.has_work() {
+        if self.shared().has_work() {
             self.get_up(index);
             return;
         }
         self.with_scribe(Scribe::paused);
-        let mut events = false;
-        while !interrupted() && self.shared.idle.is_asleep(index) && !self.has_tasks() {
-            let turn = self.shared.parkers[index].park(&self.shared.driver, None, alone);
-            events |= turn.io_events + turn.timers + turn.signals > 0;
+        let mut place = Place::Thread;
+        while !interrupted() && self.shared().idle.is_asleep(index) && !self.has_tasks() {
+            place = self.shared().parkers[index].park(&self.shared().driver);
         }
         self.with_scribe(Scribe::resumed);
         self.get_up(index);
-        if events && self.has_tasks() {
-            // Nobody is in the driver now: somebody has to be while this thread is busy.
-            self.share_work();
+        if place == Place::Driver {
+            // Nobody is in the driver now, and this thread is about to be busy.
+            self.shared().pass_driver_on();
         }
     }
 
     /// Takes the worker off the list of sleepers. If somebody else did, it was woken to search.
     fn get_up(&self, index: usize) {
-        let woken = !self.shared.idle.get_up(index);
+        let woken = !self.shared().idle.get_up(index);
         self.with_core(|core| core.set_searching(woken));
     }
 
     // ----- what tasks ask for while they are polled -----
 
+    /// Whether this thread was made a worker of that scheduler; it may have moved away since.
+    #[inline]
+    pub(crate) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(self.shared(), shared)
+    }
+
     /// Whether this thread can take tasks of that scheduler.
     #[inline]
     pub(super) fn serves(&self, shared: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(&self.shared, shared) && self.has_core()
+        self.belongs_to(shared) && self.has_core()
     }
 
     #[inline]
@@ -215,8 +223,8 @@ impl WorkerThread {
                 core.push_next(task)
             }
         });
-        if queued == Some(true) && self.shared.idle.someone_may_be_woken() {
-            self.share_work();
+        if queued == Some(true) && self.shared().idle.someone_may_be_woken() {
+            self.shared().share_work();
         }
     }
 
@@ -239,21 +247,40 @@ impl WorkerThread {
     pub(crate) fn with_scribe<R>(&self, f: impl FnOnce(&Scribe) -> R) -> R {
         match &*self.core.borrow() {
             Some(core) => f(core.scribe()),
-            None => f(&self.shared.recorder().other(None)),
+            None => f(&self.shared().recorder().other(None)),
         }
     }
 
-    /// Gives the core away: from here on this thread is no worker.
-    pub(crate) fn give_core_away(&self) -> Option<Core> {
-        let core = self.core.try_borrow_mut().ok()?.take()?;
+    /// Moves the worker to another thread, because this one is about to be blocked. From here on
+    /// this thread is no worker: what it wakes or spawns goes to the injector, and its timers are
+    /// those of a foreign thread.
+    pub(crate) fn move_away(&self) {
+        let Some(core) = self.take_core() else {
+            return;
+        };
         core.scribe().paused();
-        Some(core)
+        self.set_shard(None);
+        if let Err(refused) = self.handle.workers().start(&self.handle, core) {
+            // Nobody else can run it: the function blocks this worker.
+            self.set_shard(Some(refused.core.index()));
+            refused.core.scribe().resumed();
+            *self.core.borrow_mut() = Some(*refused.core);
+        }
     }
 
-    /// Takes the core back when nobody else could be found to run it.
-    pub(crate) fn take_core_back(&self, core: Core) {
-        core.scribe().resumed();
-        *self.core.borrow_mut() = Some(core);
+    fn take_core(&self) -> Option<Core> {
+        // In use by whoever called the user code that blocks, such as the drop of a context.
+        self.core.try_borrow_mut().ok()?.take()
+    }
+
+    /// Says whose timers this thread makes, until `enter` restores what was there before.
+    fn set_shard(&self, shard: Option<usize>) {
+        let reactor = self.handle.reactor().clone();
+        drop(reactor::context::enter(Some(reactor), shard));
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.handle.shared()
     }
 
     // ----- the core -----

@@ -23,6 +23,11 @@ pub(crate) trait Schedule: Sized + 'static {
 
     /// The task is complete and leaves the registry. Nothing to do for a task without a slot.
     fn release(&self, slot: Slot);
+
+    /// A poll is about to start. A task that was made where there was no recorder gets its account
+    /// now.
+    #[inline]
+    fn adopt(&self, _record: &mut TaskRecord) {}
 }
 
 /// The place of a task in its scheduler's registry.

@@ -40,12 +40,11 @@ impl Pen<'_> {
 
     /// Wakes whoever awaits a task that is complete.
     fn wake_joiner(&self, waker: &Waker) {
-        // A waker is user code, and its panic would be that of a task that ended well.
-        let wake = || catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref()));
-        let _ = match self {
+        let wake = || quietly(|| waker.wake_by_ref());
+        match self {
             Pen::Worker(worker) => worker.waking_joiner(wake),
             Pen::Own(_) => wake(),
-        };
+        }
     }
 }
 
@@ -67,6 +66,17 @@ const fn vtable<F: Future + 'static, S: Schedule>(awaited_as: Waiting) -> Vtable
         try_read_output: try_read_output::<F, S>,
         drop_join_handle: drop_join_handle::<F, S>,
         awaited_as,
+    }
+}
+
+/// Calls user code whose panic nobody is there to hear of: a drop, a foreign waker.
+fn quietly(f: impl FnOnce()) {
+    let caught = catch_unwind(AssertUnwindSafe(f));
+    if let Err(payload) = caught {
+        // The payload is user code as well, and may panic in its own drop.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(payload);
+        }
     }
 }
 
@@ -113,6 +123,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     #[inline]
     fn start(cell: &'a Cell<F, S>, pen: &'a Pen<'a>, polling: Polling) -> Self {
         let poll = with_record(cell, |record| {
+            cell.scheduler.adopt(record);
             pen.write(|scribe| scribe.poll_started(record, &cell.header.ready))
         });
         Turn {
@@ -161,7 +172,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     #[cold]
     fn panicked(&self, payload: Box<dyn Any + Send>) -> JoinError {
         // The future is dropped as a matter of course; what it says then is not the first panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.consume_stage()));
+        quietly(|| self.consume_stage());
         JoinError::panicked(self.cell.id, payload)
     }
 
@@ -246,9 +257,11 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     fn leave_for_good(self, ending: Ending<'_>) {
         let (cell, pen) = (self.cell, self.pen);
         self.leave();
-        with_record(cell, |record| {
-            pen.write(|scribe| scribe.ended(record, cell.id.number(), ending));
+        let left = with_record(cell, |record| {
+            pen.write(|scribe| scribe.ended(record, cell.id.number(), ending))
         });
+        // What users have put into the context is dropped here, with nothing borrowed.
+        quietly(|| drop(left));
     }
 
     /// Ends the poll: closes the account of it, and gives the thread back its own state.
@@ -257,8 +270,10 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
         context::set_task_id(self.outer_task);
         leaf::end_poll(self.outer);
         with_record(self.cell, |record| {
-            self.pen
-                .write(|scribe| scribe.poll_ended(self.poll, record, self.polling.wakes));
+            self.pen.write(|scribe| match self.polling.cancelled {
+                true => scribe.drop_ended(self.poll, record),
+                false => scribe.poll_ended(self.poll, record, self.polling.wakes),
+            });
         });
     }
 }
@@ -313,7 +328,7 @@ unsafe fn free<F: Future + 'static, S: Schedule>(header: NonNull<Header>) {
     let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S>>().as_ptr()) };
     // The output of a task whose join handle went away was dropped then; what is left is `Consumed`
     // and wakers that nobody wakes. Their drop is user code all the same.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));
+    quietly(|| drop(cell));
 }
 
 /// # Safety
@@ -423,7 +438,7 @@ unsafe fn drop_output<F: Future, S>(cell: &Cell<F, S>) {
     });
     let outer = context::set_task_id(Some(cell.id));
     // Nobody is there to hear of a panic in the drop of an output that nobody wanted.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(stage)));
+    quietly(|| drop(stage));
     context::set_task_id(outer);
 }
 
@@ -435,5 +450,5 @@ unsafe fn drop_join_waker<F: Future, S>(cell: &Cell<F, S>) {
         // SAFETY: the caller's promise.
         unsafe { &mut *waker }.take()
     });
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
+    quietly(|| drop(waker));
 }

@@ -26,7 +26,6 @@ use super::{AbortHandle, Id, JoinError};
 /// # Cancel safety
 ///
 /// A `&mut JoinHandle` may be awaited in a `select!` and awaited again: nothing is lost.
-#[must_use = "a detached task is not awaited: drop the handle explicitly if that is meant"]
 pub struct JoinHandle<T> {
     task: TaskRef,
     output: PhantomData<T>,

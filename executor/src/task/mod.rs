@@ -64,3 +64,6 @@ pub(crate) use raw::{LiveTask, Notified};
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_models;

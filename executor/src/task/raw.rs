@@ -143,9 +143,12 @@ impl LiveTask {
     /// The task is in its registry, whose lock the caller holds.
     pub(crate) unsafe fn cancel(&self) -> Option<Notified> {
         // SAFETY: the caller says that the task is registered, so it is alive.
-        let state = unsafe { &self.0.as_ref().state };
-        match state.cancel() {
-            Wake::Schedule => Some(Notified(self.0)),
+        let task = unsafe { self.0.as_ref() };
+        match task.state.cancel() {
+            Wake::Schedule => {
+                task.ready.woken();
+                Some(Notified(self.0))
+            }
             Wake::Nothing | Wake::Free => None,
         }
     }

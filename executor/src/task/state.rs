@@ -45,9 +45,9 @@ const CANCELLED: u64 = 1 << 27;
 const REFERENCE: u64 = 1 << 32;
 
 /// Wakes that are not counted any more: the task is awake, and far from the end of the bits.
-const MANY_WAKES: u64 = WAKES / 2;
+const MANY_WAKES: u64 = if cfg!(loom) { 3 } else { WAKES / 2 };
 /// A poll that starts with more wakes than this first takes them down to one.
-const SOME_WAKES: u64 = WAKES / 4;
+const SOME_WAKES: u64 = if cfg!(loom) { 2 } else { WAKES / 4 };
 /// More references than any program holds: beyond, one is leaking and the count would wrap.
 const TOO_MANY_REFERENCES: u64 = 1 << 31;
 
@@ -125,6 +125,21 @@ impl Word {
     fn references(self) -> u64 {
         self.0 / REFERENCE
     }
+
+    /// Whether a wake of a task in this state need not be counted.
+    fn needs_no_wake(self) -> bool {
+        self.has(COMPLETE) || self.wakes() >= MANY_WAKES
+    }
+
+    /// What the thread has to do whose wake was added to this word.
+    fn after_wake(self) -> Wake {
+        // A wake that slipped through as the task completed stays counted: it means nothing any
+        // more, and there may be no reference left by which it could be taken back.
+        match self.wakes() {
+            0 if !self.has(COMPLETE) => Wake::Schedule,
+            _ => Wake::Nothing,
+        }
+    }
 }
 
 impl State {
@@ -141,44 +156,59 @@ impl State {
     // ----- waking -----
 
     /// Wakes the task by a reference that stays with the caller.
+    ///
+    /// A wake is never taken back: between the two the count would say something that is not so,
+    /// and a poller that trusts it would end with the wrong count. So a wake that must not be
+    /// counted is recognised before it is added; the few that slip through are harmless, being no
+    /// more than there are threads.
     #[inline]
     pub(crate) fn wake(&self) -> Wake {
+        // Relaxed: only decides which way to go.
+        let seen = self.load(Ordering::Relaxed);
+        if seen.needs_no_wake() {
+            return self.wake_uncounted(seen, 0);
+        }
         let before = Word(self.0.fetch_add(WAKE, Ordering::AcqRel));
-        if before.has(COMPLETE) || before.wakes() >= MANY_WAKES {
-            self.0.fetch_sub(WAKE, Ordering::AcqRel);
-            return Wake::Nothing;
-        }
-        match before.wakes() {
-            0 => Wake::Schedule,
-            _ => Wake::Nothing,
-        }
+        before.after_wake()
     }
 
     /// Wakes the task and gives up the caller's reference.
     #[inline]
     pub(crate) fn wake_and_release(&self) -> Wake {
+        // Relaxed: as in `wake`.
         let seen = self.load(Ordering::Relaxed);
-        if seen.has(COMPLETE) || seen.wakes() >= MANY_WAKES {
-            return match self.release() {
-                true => Wake::Free,
-                false => Wake::Nothing,
-            };
+        if seen.needs_no_wake() {
+            return self.wake_uncounted(seen, REFERENCE);
         }
-        let before = Word(
-            self.0
-                .fetch_add(WAKE.wrapping_sub(REFERENCE), Ordering::AcqRel),
-        );
-        if before.has(COMPLETE) {
-            // The wake stays counted, which means nothing for a task that is complete. Taking it
-            // back would touch memory to which the caller has no reference any more.
-            return match before.references() {
-                1 => Wake::Free,
-                _ => Wake::Nothing,
-            };
+        let change = WAKE.wrapping_sub(REFERENCE);
+        let before = Word(self.0.fetch_add(change, Ordering::AcqRel));
+        match before.has(COMPLETE) && before.references() == 1 {
+            true => Wake::Free,
+            false => before.after_wake(),
         }
-        match before.wakes() {
-            0 => Wake::Schedule,
-            _ => Wake::Nothing,
+    }
+
+    /// A wake that changes nothing but the references: the task is complete, or has been woken so
+    /// often that one more is neither here nor there. It is a read-modify-write all the same, so
+    /// that the poll that answers the counted ones sees what this waker did before.
+    #[cold]
+    fn wake_uncounted(&self, mut seen: Word, released: u64) -> Wake {
+        while seen.needs_no_wake() {
+            let exchanged = self.0.compare_exchange_weak(
+                seen.0,
+                seen.0 - released,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            match exchanged {
+                Ok(_) if released > 0 && seen.references() == 1 => return Wake::Free,
+                Ok(_) => return Wake::Nothing,
+                Err(now) => seen = Word(now),
+            }
+        }
+        match released {
+            0 => self.wake(),
+            _ => self.wake_and_release(),
         }
     }
 
@@ -367,6 +397,43 @@ mod tests {
         assert_eq!(state.wake_and_release(), Wake::Nothing);
         assert!(!state.release());
         assert_eq!(state.wake_and_release(), Wake::Free);
+    }
+
+    #[test]
+    fn two_threads_that_wake_without_end_never_give_the_right_to_poll_twice() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+        let state = Arc::new(idle());
+        let pollers = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let run = |state: &State, pollers: &AtomicUsize| {
+            assert_eq!(pollers.fetch_add(1, SeqCst), 0, "polled by two threads");
+            loop {
+                let polling = state.start_poll();
+                // Long enough for the others to fill the count, now and then.
+                for _ in 0..200_000 {
+                    std::hint::spin_loop();
+                }
+                pollers.store(0, SeqCst);
+                match state.end_poll(polling) {
+                    Pending::Idle => return,
+                    Pending::Again => pollers.store(1, SeqCst),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        if state.wake() == Wake::Schedule {
+                            run(&state, &pollers);
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            stop.store(true, SeqCst);
+        });
     }
 
     #[test]

@@ -1,0 +1,194 @@
+//! Loom's twin of the primitives, which can also be made worse than it is.
+//!
+//! A model that cannot fail proves nothing. So that each can be shown to fail, a test may sow one
+//! [`Seed`]: from then on one kind of operation is weaker than what the code asked for. The code
+//! under test knows nothing of it.
+//!
+//! The atomics also notice a use after free: each access reads a cell that the drop writes, and
+//! loom reports an access that is not over before the drop.
+
+use std::cell::Cell;
+
+use loom::sync::atomic as checked;
+
+pub(crate) use checked::{AtomicBool, Ordering};
+pub(crate) use loom::cell::UnsafeCell;
+
+/// A kind of operation on an [`AtomicU64`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Load,
+    Add,
+    Sub,
+    Or,
+    And,
+    Update,
+}
+
+/// What is made wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seed {
+    /// Operations of this kind order nothing.
+    Relaxed(Op),
+    /// Read-modify-writes of this kind read first and write later.
+    Torn(Op),
+    /// There are no fences.
+    NoFence,
+}
+
+thread_local! {
+    // All threads of a model are coroutines on the thread of its test.
+    static SEED: Cell<Option<Seed>> = const { Cell::new(None) };
+}
+
+/// Explores all orders of events in `model`, with up to three preemptions unless
+/// `LOOM_MAX_PREEMPTIONS` says otherwise, and with `seed` sown.
+pub(crate) fn explore(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'static) {
+    SEED.set(seed);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(3);
+    builder.check(model);
+}
+
+fn sown(seed: Seed) -> bool {
+    SEED.get() == Some(seed)
+}
+
+pub(crate) fn fence(ordering: Ordering) {
+    if !sown(Seed::NoFence) {
+        checked::fence(ordering);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct AtomicU64 {
+    word: checked::AtomicU64,
+    alive: UnsafeCell<()>,
+}
+
+// SAFETY: the cell holds nothing; loom checks who is in it.
+unsafe impl Sync for AtomicU64 {}
+
+impl AtomicU64 {
+    #[track_caller]
+    pub(crate) fn new(value: u64) -> AtomicU64 {
+        AtomicU64 {
+            word: checked::AtomicU64::new(value),
+            alive: UnsafeCell::new(()),
+        }
+    }
+
+    /// Does an operation during which the word must not be dropped. Other threads may run before
+    /// it takes effect, and none between that and the return.
+    #[track_caller]
+    fn alive<R>(&self, operation: impl FnOnce(&checked::AtomicU64) -> R) -> R {
+        self.alive.with(|_| operation(&self.word))
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+        self.alive(|word| word.load(of(Op::Load, ordering)))
+    }
+
+    #[track_caller]
+    pub(crate) fn swap(&self, value: u64, ordering: Ordering) -> u64 {
+        self.alive(|word| word.swap(value, ordering))
+    }
+
+    #[track_caller]
+    pub(crate) fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.alive(|word| word.compare_exchange(current, new, success, failure))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_add(&self, value: u64, ordering: Ordering) -> u64 {
+        self.torn(Op::Add, ordering, |word| word.wrapping_add(value))
+            .unwrap_or_else(|| self.alive(|word| word.fetch_add(value, of(Op::Add, ordering))))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_sub(&self, value: u64, ordering: Ordering) -> u64 {
+        self.torn(Op::Sub, ordering, |word| word.wrapping_sub(value))
+            .unwrap_or_else(|| self.alive(|word| word.fetch_sub(value, of(Op::Sub, ordering))))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_or(&self, value: u64, ordering: Ordering) -> u64 {
+        self.torn(Op::Or, ordering, |word| word | value)
+            .unwrap_or_else(|| self.alive(|word| word.fetch_or(value, of(Op::Or, ordering))))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_and(&self, value: u64, ordering: Ordering) -> u64 {
+        self.torn(Op::And, ordering, |word| word & value)
+            .unwrap_or_else(|| self.alive(|word| word.fetch_and(value, of(Op::And, ordering))))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_update(
+        &self,
+        set: Ordering,
+        fetch: Ordering,
+        change: impl Fn(u64) -> Option<u64>,
+    ) -> Result<u64, u64> {
+        if sown(Seed::Torn(Op::Update)) {
+            let before = self.load(fetch);
+            let after = change(before).ok_or(before)?;
+            self.swap(after, set);
+            return Ok(before);
+        }
+        let (set, fetch) = (of(Op::Update, set), of(Op::Update, fetch));
+        self.alive(|word| word.fetch_update(set, fetch, change))
+    }
+
+    /// Does in two steps what is to be one, if that is sown. The write is a swap, because loom
+    /// takes a plain store beside a read-modify-write for an error of its own.
+    #[track_caller]
+    fn torn(&self, op: Op, ordering: Ordering, change: impl Fn(u64) -> u64) -> Option<u64> {
+        sown(Seed::Torn(op)).then(|| {
+            let before = self.load(Ordering::Acquire);
+            self.swap(change(before), ordering);
+            before
+        })
+    }
+}
+
+impl Drop for AtomicU64 {
+    fn drop(&mut self) {
+        // A model that has failed is not looked at any more.
+        if !std::thread::panicking() {
+            // Makes loom try the drop before and after each access that is not ordered with it.
+            self.word.swap(0, Ordering::Relaxed);
+            self.alive.with_mut(|_| ());
+        }
+    }
+}
+
+fn of(op: Op, ordering: Ordering) -> Ordering {
+    match sown(Seed::Relaxed(op)) {
+        true => Ordering::Relaxed,
+        false => ordering,
+    }
+}
+
+/// A lock with the interface of the real one: no poisoning.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(loom::sync::Mutex::new(value))
+    }
+
+    #[track_caller]
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().expect("a model that panics is a failed test")
+    }
+}
