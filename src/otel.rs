@@ -1,0 +1,29 @@
+//! What is exported, where to, and how.
+//!
+//! A runtime is configured by [`Otel::from_env`] unless its
+//! [`Builder`](crate::runtime::Builder::otel) was given another. Without any of the variables
+//! `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_EXPORTER_OTLP_*ENDPOINT` nothing is
+//! exported and no socket is opened.
+//!
+//! # Example
+//!
+//! Everything in memory, for a test:
+//!
+//! ```
+//! use telemetry_rt::otel::{InMemory, Otel};
+//! use telemetry_rt::runtime::Builder;
+//!
+//! let memory = InMemory::new();
+//! let runtime = Builder::new_current_thread()
+//!     .otel(Otel::builder().exporter(memory.clone()).build())
+//!     .build()
+//!     .unwrap();
+//! runtime.block_on(async {
+//!     telemetry_rt::task::Builder::new().name("hello").spawn(async {}).await.unwrap();
+//! });
+//! drop(runtime);
+//! assert!(memory.spans().iter().any(|span| span.name == "hello"));
+//! ```
+
+pub use telemetry_rt_telemetry::export::*;
+pub use telemetry_rt_telemetry::record::NameList;
