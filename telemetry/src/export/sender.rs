@@ -116,7 +116,7 @@ impl Sender {
         {
             let resource = &self.resource;
             let result = caught(|| outlet.exporter.export_metrics(&metrics, resource));
-            outlet.metrics.note(outlet.name, Signal::Metrics, &result);
+            outlet.note(Signal::Metrics, &result);
         }
     }
 }
@@ -144,8 +144,36 @@ impl Outlet {
 
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
         let result = caught(|| self.exporter.export_spans(spans, resource));
-        self.traces.note(self.name, Signal::Traces, &result);
+        self.note(Signal::Traces, &result);
         result
+    }
+
+    /// Counts a failure, and warns when the exporter begins to fail or works again: once for both
+    /// signals, which mostly fail together.
+    fn note(&mut self, signal: Signal, result: &Result<(), ExportError>) {
+        let failed_before = self.is_failing();
+        let health = match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Metrics => &mut self.metrics,
+        };
+        health.failing = result.is_err();
+        health.failures += u64::from(health.failing);
+        let name = self.name;
+        match result {
+            Err(error) if !failed_before => warn(format_args!(
+                "exporter {name}: {} are not exported: {error}; \
+                 what is lost is counted, and the next word comes when it works again",
+                signal.as_str()
+            )),
+            Ok(()) if failed_before && !self.is_failing() => {
+                warn(format_args!("exporter {name}: it works again"));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.traces.failing || self.metrics.failing
     }
 
     fn flush(&mut self) {
@@ -182,26 +210,6 @@ impl Outlet {
             signal,
             count: health.failures,
         })
-    }
-}
-
-impl Health {
-    /// Counts a failure, and warns when the exporter begins to fail or works again.
-    fn note(&mut self, name: &str, signal: Signal, result: &Result<(), ExportError>) {
-        let failed = result.is_err();
-        self.failures += u64::from(failed);
-        if failed == self.failing {
-            return;
-        }
-        self.failing = failed;
-        let signal = signal.as_str();
-        match result {
-            Err(error) => warn(format_args!(
-                "exporter {name}: {signal} are not exported: {error}; \
-                 what is lost is counted, and the next word comes when it works again"
-            )),
-            Ok(()) => warn(format_args!("exporter {name}: {signal} are exported again")),
-        }
     }
 }
 
