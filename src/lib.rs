@@ -28,7 +28,7 @@
 //! ```
 //!
 //! Run with `OTEL_TRACES_EXPORTER=console OTEL_METRICS_EXPORTER=console` to see the spans and
-//! metrics of this, or with `otlp` to send them to a collector. See the [`otel`](crate::otel)
+//! metrics of this, or with `otlp` to send them to a collector. See the [`otel`]
 //! module for everything that can be configured.
 //!
 //! # Features
@@ -78,3 +78,8 @@ pub use telemetry_rt_macros::{main, span, test};
 
 #[cfg(feature = "tokio-io")]
 pub use tokio::{join, pin, select, try_join};
+
+/// The program of the README is compiled with the other examples.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
