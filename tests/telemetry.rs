@@ -554,11 +554,10 @@ fn only_listed_names_get_spans_and_children_skip_those_that_are_not() {
 fn tasks_that_the_runtime_drops_are_cancelled_in_spans_and_metrics() {
     on_each(|builder| {
         let observed = Observed::new(builder);
-        drop(observed.runtime.block_on(async {
-            let task = named("left behind").spawn(pending::<()>());
+        observed.runtime.block_on(async {
+            drop(named("left behind").spawn(pending::<()>()));
             task::yield_now().await;
-            task
-        }));
+        });
         let seen = observed.end();
         assert_eq!(text(seen.named("left behind"), "task.state"), "cancelled");
         assert_eq!(seen.count("task", "left behind", "cancelled", None), 1);

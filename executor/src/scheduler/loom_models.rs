@@ -12,7 +12,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::idle::{Idle, Last};
-use crate::sync::model::{Seed, explore};
+use crate::sync::model::{Seed, explore, explore_coarsely};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// A step that is left out, to show that the model notices.
@@ -46,7 +46,7 @@ impl World {
 
     fn push(&self) {
         self.injected.fetch_add(1, Ordering::Relaxed);
-        self.unpark(self.idle.after_push());
+        self.unpark(self.idle.after_push(|_| false));
     }
 
     fn take(&self) -> bool {
@@ -144,7 +144,7 @@ impl Worker {
         {
             fence(Ordering::SeqCst);
             if self.world.has_work() {
-                self.world.unpark(self.world.idle.take_sleeper());
+                self.world.unpark(self.world.idle.take_sleeper(|_| false));
             }
         }
     }
@@ -178,5 +178,204 @@ impl Worker {
         if self.world.without != Without::Uncounting {
             self.stop_searching();
         }
+    }
+}
+
+/// What the threads left behind goes on until nothing is left that was unparked.
+fn settle(world: &World, left: impl IntoIterator<Item = Left>) {
+    let mut parked: Vec<_> = left.into_iter().filter_map(Left::parked).collect();
+    while let Some(next) = parked
+        .iter()
+        .position(|worker| world.unparked[worker.index].load(Ordering::Acquire))
+    {
+        let mut worker = parked.swap_remove(next);
+        let left = match worker.woken() {
+            true => worker.run(),
+            false => Left::Parked(worker),
+        };
+        parked.extend(left.parked());
+    }
+    assert_eq!(
+        world.injected.load(Ordering::Relaxed),
+        0,
+        "tasks nobody found"
+    );
+}
+
+impl Left {
+    fn parked(self) -> Option<Worker> {
+        match self {
+            Left::Parked(worker) => Some(worker),
+            Left::Busy => None,
+        }
+    }
+}
+
+fn start<T: 'static>(f: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
+    thread::spawn(f)
+}
+
+fn end<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().expect("a thread that panics ends the model")
+}
+
+const HUNGRY: usize = 9;
+
+/// The only worker that is awake finds nothing, while a task is pushed.
+fn a_push_meets_a_worker_that_goes_to_sleep(without: Without) {
+    let world = World::new(without);
+    let worker = Worker::awake(&world, 0, HUNGRY);
+    let worker = start(|| worker.run());
+    world.push();
+    settle(&world, [end(worker)]);
+}
+
+/// Two workers find nothing, while a task is pushed.
+fn a_push_meets_two_workers_that_go_to_sleep(without: Without) {
+    let world = World::new(without);
+    let workers = [0, 1].map(|index| {
+        let worker = Worker::awake(&world, index, HUNGRY);
+        start(|| worker.run())
+    });
+    world.push();
+    let left = workers.map(end);
+    settle(&world, left);
+}
+
+/// A searcher finds a task that keeps it busy for good, while another one is pushed that relies
+/// on the search.
+fn a_push_relies_on_a_searcher_that_finds_other_work(without: Without) {
+    let world = World::new(without);
+    let sleeper = Worker::asleep(&world, 0, HUNGRY);
+    let mut searcher = Worker::awake(&world, 1, 1);
+    searcher.searching = world.idle.start_search();
+    world.injected.fetch_add(1, Ordering::Relaxed);
+    let searcher = start(|| searcher.run());
+    world.push();
+    settle(&world, [Left::Parked(sleeper), end(searcher)]);
+}
+
+/// Two threads push while both workers sleep, of which each is kept busy by its first task.
+fn two_pushes_meet_two_sleepers(without: Without) {
+    let world = World::new(without);
+    let sleepers = [0, 1].map(|index| Left::Parked(Worker::asleep(&world, index, 1)));
+    let theirs = Arc::clone(&world);
+    let pushing = start(move || theirs.push());
+    world.push();
+    end(pushing);
+    settle(&world, sleepers);
+}
+
+/// A sleeper gets up for a task of its own, which keeps it busy for good, while it is taken off
+/// the list to be woken for a task that is pushed.
+fn a_push_wakes_a_sleeper_that_gets_up_for_its_own_task(without: Without) {
+    let world = World::new(without);
+    let sleeper = Worker::asleep(&world, 0, HUNGRY);
+    let riser = Worker::asleep(&world, 1, HUNGRY);
+    let rising = start(|| riser.run_own_task());
+    world.push();
+    end(rising);
+    settle(&world, [Left::Parked(sleeper)]);
+}
+
+mod hold {
+    use super::*;
+
+    fn explore_all(model: impl Fn(Without) + Send + Sync + 'static) {
+        explore(None, move || model(Without::Nothing));
+    }
+
+    #[test]
+    fn a_push_meets_a_worker_that_goes_to_sleep() {
+        explore_all(super::a_push_meets_a_worker_that_goes_to_sleep);
+    }
+
+    #[test]
+    fn a_push_meets_two_workers_that_go_to_sleep() {
+        explore_coarsely(|| {
+            super::a_push_meets_two_workers_that_go_to_sleep(Without::Nothing);
+        });
+    }
+
+    #[test]
+    fn a_push_relies_on_a_searcher_that_finds_other_work() {
+        explore_all(super::a_push_relies_on_a_searcher_that_finds_other_work);
+    }
+
+    #[test]
+    fn two_pushes_meet_two_sleepers() {
+        explore_all(super::two_pushes_meet_two_sleepers);
+    }
+
+    #[test]
+    fn a_push_wakes_a_sleeper_that_gets_up_for_its_own_task() {
+        explore_all(super::a_push_wakes_a_sleeper_that_gets_up_for_its_own_task);
+    }
+}
+
+/// Each model notices when a step is left out.
+mod notice {
+    use super::*;
+
+    fn explore_without(step: Without, model: impl Fn(Without) + Send + Sync + 'static) {
+        explore(None, move || model(step));
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_worker_that_goes_to_sleep_without_a_second_look() {
+        explore_without(
+            Without::SecondLook,
+            a_push_meets_a_worker_that_goes_to_sleep,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn two_workers_that_go_to_sleep_without_a_second_look() {
+        explore_without(
+            Without::SecondLook,
+            a_push_meets_two_workers_that_go_to_sleep,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_sleep_without_a_fence() {
+        explore(Some(Seed::NoFence), || {
+            a_push_meets_a_worker_that_goes_to_sleep(Without::Nothing);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_found_task_without_a_fence() {
+        explore(Some(Seed::NoFence), || {
+            a_push_relies_on_a_searcher_that_finds_other_work(Without::Nothing);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_last_searcher_that_does_not_pass_the_search_on() {
+        explore_without(
+            Without::PassingOn,
+            a_push_relies_on_a_searcher_that_finds_other_work,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn two_sleepers_of_which_the_first_does_not_wake_the_second() {
+        explore_without(Without::PassingOn, two_pushes_meet_two_sleepers);
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_worker_that_runs_its_own_task_while_it_counts_as_searching() {
+        explore_without(
+            Without::Uncounting,
+            a_push_wakes_a_sleeper_that_gets_up_for_its_own_task,
+        );
     }
 }

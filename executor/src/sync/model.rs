@@ -6,6 +6,10 @@
 //!
 //! The atomics also notice a use after free: each access reads a cell that the drop writes, and
 //! loom reports an access that is not over before the drop.
+//!
+//! And they see to it that loom looks at all orders. Loom 0.7 remembers only the last access to an
+//! atomic: a thread that loads before it changes hides from it the loads of other threads. So each
+//! access first takes a turn, a change of a second atomic that nothing hides.
 
 use std::cell::Cell;
 
@@ -39,15 +43,52 @@ pub(crate) enum Seed {
 thread_local! {
     // All threads of a model are coroutines on the thread of its test.
     static SEED: Cell<Option<Seed>> = const { Cell::new(None) };
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Explores all orders of events in `model`, with up to three preemptions unless
 /// `LOOM_MAX_PREEMPTIONS` says otherwise, and with `seed` sown.
+#[cfg(test)]
 pub(crate) fn explore(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'static) {
-    SEED.set(seed);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(3);
-    builder.check(model);
+    check(&builder, seed, model);
+}
+
+/// As [`explore`], with two preemptions: for models that take long with three.
+#[cfg(test)]
+pub(crate) fn explore_coarsely(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    check(&builder, None, model);
+}
+
+#[cfg(test)]
+fn check(
+    builder: &loom::model::Builder,
+    seed: Option<Seed>,
+    model: impl Fn() + Send + Sync + 'static,
+) {
+    notice_panics();
+    SEED.set(seed);
+    builder.check(move || {
+        model();
+        assert!(!PANICKED.get(), "the code under test has caught a panic");
+    });
+}
+
+/// The code under test catches panics of user code, and with them those by which loom reports.
+#[cfg(test)]
+fn notice_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICKED.set(true);
+            report(info);
+        }));
+    });
+    PANICKED.set(false);
 }
 
 fn sown(seed: Seed) -> bool {
@@ -64,6 +105,7 @@ pub(crate) fn fence(ordering: Ordering) {
 #[derive(Debug)]
 pub(crate) struct AtomicU64 {
     word: checked::AtomicU64,
+    turn: checked::AtomicBool,
     alive: UnsafeCell<()>,
 }
 
@@ -75,6 +117,7 @@ impl AtomicU64 {
     pub(crate) fn new(value: u64) -> AtomicU64 {
         AtomicU64 {
             word: checked::AtomicU64::new(value),
+            turn: checked::AtomicBool::new(false),
             alive: UnsafeCell::new(()),
         }
     }
@@ -83,7 +126,10 @@ impl AtomicU64 {
     /// it takes effect, and none between that and the return.
     #[track_caller]
     fn alive<R>(&self, operation: impl FnOnce(&checked::AtomicU64) -> R) -> R {
-        self.alive.with(|_| operation(&self.word))
+        self.alive.with(|_| {
+            self.turn.swap(false, Ordering::Relaxed);
+            operation(&self.word)
+        })
     }
 
     #[track_caller]
@@ -105,6 +151,18 @@ impl AtomicU64 {
         failure: Ordering,
     ) -> Result<u64, u64> {
         self.alive(|word| word.compare_exchange(current, new, success, failure))
+    }
+
+    /// Loom never fails without a reason.
+    #[track_caller]
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.compare_exchange(current, new, success, failure)
     }
 
     #[track_caller]
@@ -164,8 +222,7 @@ impl Drop for AtomicU64 {
     fn drop(&mut self) {
         // A model that has failed is not looked at any more.
         if !std::thread::panicking() {
-            // Makes loom try the drop before and after each access that is not ordered with it.
-            self.word.swap(0, Ordering::Relaxed);
+            self.turn.swap(false, Ordering::Relaxed);
             self.alive.with_mut(|_| ());
         }
     }

@@ -88,7 +88,13 @@ impl World {
 
 fn recorder() -> &'static Recorder {
     static RECORDER: OnceLock<Recorder> = OnceLock::new();
-    RECORDER.get_or_init(|| Recorder::new(Config::default()))
+    RECORDER.get_or_init(|| {
+        Recorder::new(Config {
+            // No worker, no ring: a ring is modelled itself and would outlive the model.
+            workers: 0,
+            ..Config::default()
+        })
+    })
 }
 
 /// The scheduler, held by the cell. Like the real ones, it looks at itself after the push.

@@ -61,7 +61,7 @@ impl Bench {
         inside();
         self.worker.poll_ended(poll, &mut record, 1);
         let id = IDS.fetch_add(1, Ordering::Relaxed);
-        self.worker.ended(&mut record, id, ending);
+        drop(self.worker.ended(&mut record, id, ending));
     }
 
     #[track_caller]

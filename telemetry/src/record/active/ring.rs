@@ -25,12 +25,12 @@ use std::mem::MaybeUninit;
 
 use crossbeam_utils::CachePadded;
 
-use super::sync::{Arc, AtomicUsize, Ordering, UnsafeCell};
+use super::sync::{Arc, Index, Ordering, UnsafeCell};
 
 struct Shared<T> {
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
-    head: CachePadded<AtomicUsize>,
-    tail: CachePadded<AtomicUsize>,
+    head: CachePadded<Index>,
+    tail: CachePadded<Index>,
 }
 
 // SAFETY: values of `T` move from the producer's thread to the consumer's, for which `T: Send`
@@ -71,8 +71,8 @@ pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
         slots: (0..capacity)
             .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
             .collect(),
-        head: CachePadded::new(AtomicUsize::new(0)),
-        tail: CachePadded::new(AtomicUsize::new(0)),
+        head: CachePadded::new(Index::new(0)),
+        tail: CachePadded::new(Index::new(0)),
     });
     let producer = Producer {
         shared: Arc::clone(&shared),
@@ -91,8 +91,7 @@ impl<T> Producer<T> {
     #[inline]
     pub(super) fn push(&self, value: T) -> Pushed<T> {
         let shared = &*self.shared;
-        // Relaxed: only this thread writes `tail`.
-        let tail = shared.tail.load(Ordering::Relaxed);
+        let tail = shared.tail.own();
         let capacity = shared.slots.len();
         if tail.wrapping_sub(self.seen_head.get()) >= capacity / 4 {
             // Acquire: pairs with the Release in `pop`; the slots before `head` are ours again.
@@ -121,8 +120,7 @@ impl<T> Consumer<T> {
     /// Takes the oldest value.
     pub(super) fn pop(&mut self) -> Option<T> {
         let shared = &*self.shared;
-        // Relaxed: only this end writes `head`.
-        let head = shared.head.load(Ordering::Relaxed);
+        let head = shared.head.own();
         // Acquire: pairs with the Release in `push`; the value of the slot is seen written.
         if head == shared.tail.load(Ordering::Acquire) {
             return None;
@@ -150,9 +148,8 @@ impl<T> Consumer<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // Relaxed, both: whoever drops the ring has it alone.
-        let mut index = self.head.load(Ordering::Relaxed);
-        let tail = self.tail.load(Ordering::Relaxed);
+        // Whoever drops the ring has it, and its indices, alone.
+        let (mut index, tail) = (self.head.own(), self.tail.own());
         while index != tail {
             self.slots[index & (self.slots.len() - 1)].with_mut(|slot| {
                 // SAFETY: nobody else has the slot, as both ends are gone.
@@ -259,7 +256,8 @@ mod loom_models {
 
     /// More values than fit are pushed, while the other end takes some.
     fn the_ends_meet() {
-        let (producer, mut consumer) = ring(CAPACITY);
+        let (producer, consumer) = ring(CAPACITY);
+        let (producer, mut consumer) = (Held::new(producer), Held::new(consumer));
         let pushing = thread::spawn(move || stored(&producer));
         let mut taken = take_some(&mut consumer);
         let stored = pushing.join().expect("a thread that panics ends the model");
@@ -267,7 +265,7 @@ mod loom_models {
         assert_eq!(taken, stored, "what came out is not what went in");
     }
 
-    /// As many values as fit are never refused, and the next one always is.
+    /// Both ends go while values are in the ring. As many as fit are never refused.
     fn an_end_goes_with_values_in_the_ring() {
         let value = std::sync::Arc::new(());
         let (producer, mut consumer) = ring(CAPACITY);
@@ -282,6 +280,38 @@ mod loom_models {
         drop(consumer);
         pushing.join().expect("a thread that panics ends the model");
         assert_eq!(std::sync::Arc::strong_count(&value), 1);
+    }
+
+    /// An end that a model which has failed leaves where it is: its drop would fail again.
+    struct Held<T>(std::mem::ManuallyDrop<T>);
+
+    impl<T> Held<T> {
+        fn new(end: T) -> Held<T> {
+            Held(std::mem::ManuallyDrop::new(end))
+        }
+    }
+
+    impl<T> std::ops::Deref for Held<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> std::ops::DerefMut for Held<T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
+
+    impl<T> Drop for Held<T> {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                // SAFETY: not used after this drop.
+                unsafe { std::mem::ManuallyDrop::drop(&mut self.0) };
+            }
+        }
     }
 
     /// Pushes all values, and returns those for which there was room. Refused is only what finds

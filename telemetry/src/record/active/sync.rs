@@ -5,12 +5,40 @@
 pub(super) use real::*;
 
 #[cfg(loom)]
-pub(super) use model::{Arc, AtomicUsize, Ordering, UnsafeCell};
+pub(super) use model::{Arc, Index, Ordering, UnsafeCell};
 
 #[cfg(not(loom))]
 mod real {
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::Ordering;
+
+    use std::sync::atomic::AtomicUsize;
+
+    /// An atomic number that one thread writes.
+    pub(crate) struct Index(AtomicUsize);
+
+    impl Index {
+        pub(crate) const fn new(value: usize) -> Index {
+            Index(AtomicUsize::new(value))
+        }
+
+        /// What the caller, the one that writes it, wrote last.
+        #[inline]
+        pub(crate) fn own(&self) -> usize {
+            // Relaxed: the same thread's store.
+            self.0.load(Ordering::Relaxed)
+        }
+
+        #[inline]
+        pub(crate) fn load(&self, ordering: Ordering) -> usize {
+            self.0.load(ordering)
+        }
+
+        #[inline]
+        pub(crate) fn store(&self, value: usize, ordering: Ordering) {
+            self.0.store(value, ordering);
+        }
+    }
 
     /// A cell whose content is reached through closures, as the model checker asks for.
     #[repr(transparent)]
@@ -58,6 +86,7 @@ pub(super) mod model {
 
     /// Explores all orders of events in `model`, with up to three preemptions unless
     /// `LOOM_MAX_PREEMPTIONS` says otherwise, and with `seed` sown.
+    #[cfg(test)]
     pub(crate) fn explore(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'static) {
         SEED.set(seed);
         let mut builder = loom::model::Builder::new();
@@ -72,14 +101,23 @@ pub(super) mod model {
         }
     }
 
-    /// Loom's, with orderings that may be weaker than asked for.
+    /// As the real one, with orderings that may be weaker than asked for.
     #[derive(Debug)]
-    pub(crate) struct AtomicUsize(checked::AtomicUsize);
+    pub(crate) struct Index(checked::AtomicUsize);
 
-    impl AtomicUsize {
+    impl Index {
         #[track_caller]
-        pub(crate) fn new(value: usize) -> AtomicUsize {
-            AtomicUsize(checked::AtomicUsize::new(value))
+        pub(crate) fn new(value: usize) -> Index {
+            Index(checked::AtomicUsize::new(value))
+        }
+
+        /// Checked not to race with a store. This is more than a Relaxed load would do: loom 0.7
+        /// remembers only the last access to an atomic, and this one must not hide those of the
+        /// other thread from it.
+        #[track_caller]
+        pub(crate) fn own(&self) -> usize {
+            // SAFETY: loom ends the test if a store of another thread is not ordered before.
+            unsafe { self.0.unsync_load() }
         }
 
         #[track_caller]
