@@ -181,7 +181,7 @@ fn five_ways_to_end_are_told_apart_in_spans_and_metrics() {
             (
                 "slow",
                 "timeout",
-                Some("telemetry_rt_reactor::time::error::Elapsed"),
+                Some("telemetry_rt::time::error::Elapsed"),
             ),
             ("panicking", "exception", Some("panic")),
             ("aborted", "cancelled", None),

@@ -6,6 +6,8 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
+#[cfg(feature = "telemetry")]
+use telemetry_rt_clock::instant;
 use telemetry_rt_executor as executor;
 
 use super::{Builder, EnterGuard, Handle};
@@ -115,6 +117,20 @@ impl Runtime {
         self.pipeline
             .as_ref()
             .map(|pipeline| pipeline.force_flush(timeout))
+    }
+
+    /// Shuts the runtime down, exports what was recorded, and tells what became of it: all within
+    /// `timeout`. `None` if nothing is exported.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs asynchronous tasks.
+    #[cfg(feature = "telemetry")]
+    pub fn shutdown(self, timeout: Duration) -> Option<Report> {
+        let start = instant();
+        self.executor.shutdown_timeout(timeout);
+        let left = timeout.saturating_sub(instant().saturating_duration_since(start));
+        self.pipeline.map(|pipeline| pipeline.shutdown(left))
     }
 
     /// Shuts the runtime down, waiting at most `timeout` for polls and blocking functions that

@@ -42,7 +42,7 @@ fn busy_scheduled_and_idle_add_up_to_the_length_to_the_nanosecond() {
                 wake.woken();
                 bench.worker.resumed();
             }
-            bench.worker.ended(&mut record, round, FINISHED);
+            drop(bench.worker.ended(&mut record, round, FINISHED));
         }
     });
     assert_eq!(spans.len(), 200);
@@ -71,7 +71,7 @@ fn a_span_says_what_its_task_is_and_where_it_comes_from() {
         let wake = record.first_wake();
         let poll = bench.worker.poll_started(&mut record, &wake);
         bench.worker.poll_ended(poll, &mut record, 2);
-        bench.worker.ended(&mut record, 77, FINISHED);
+        drop(bench.worker.ended(&mut record, 77, FINISHED));
     });
     assert_eq!(span.name, "Fetch");
     for (key, value) in [
@@ -203,7 +203,7 @@ fn a_function_on_the_blocking_pool_says_how_long_it_queued_and_where_it_ran() {
         std::thread::sleep(Duration::from_millis(2));
         let poll = thread.poll_started(&mut record, &wake);
         thread.poll_ended(poll, &mut record, 0);
-        thread.ended(&mut record, 1, FINISHED);
+        drop(thread.ended(&mut record, 1, FINISHED));
     });
     assert_eq!(
         attribute(&span, "thread.name").as_deref(),
@@ -306,7 +306,7 @@ fn a_root_is_sampled_like_any_root_and_links_to_its_spawner() {
                 site: Location::caller(),
                 lineage: Lineage::Root,
             });
-            bench.worker.ended(&mut record, 1, FINISHED);
+            drop(bench.worker.ended(&mut record, 1, FINISHED));
         });
     });
     let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();

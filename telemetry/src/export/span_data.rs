@@ -142,14 +142,19 @@ struct Ledger {
 impl Ledger {
     fn of(record: &SpanRecord, anchor: Anchor) -> Ledger {
         let scale = anchor.scale();
-        let length = scale.nanos(record.end.since(record.start));
-        let busy = scale.nanos(record.busy);
+        let ticks = record.end.since(record.start);
+        let idle = ticks
+            .saturating_sub(record.busy)
+            .saturating_sub(record.scheduled);
+        let length = scale.nanos(ticks);
         let scheduled = scale.nanos(record.scheduled);
+        let idle = scale.nanos(idle);
         Ledger {
             length,
-            busy,
+            // What rounding leaves over goes where there is most, and zero stays zero.
+            busy: length.saturating_sub(scheduled).saturating_sub(idle),
             scheduled,
-            idle: length.saturating_sub(busy).saturating_sub(scheduled),
+            idle,
         }
     }
 }

@@ -31,10 +31,14 @@ pub fn outcome_of<T>(output: &T) -> Outcome {
 }
 
 /// The name of the error's type, when `output_type` is the name of a `Result`.
-pub fn error_type_of(output_type: &str) -> Option<&str> {
+pub fn error_type_of(output_type: &'static str) -> Option<&'static str> {
     let arguments = output_type.strip_prefix(RESULT)?.strip_suffix('>')?;
     let comma = top_level_comma(arguments)?;
-    Some(arguments[comma + 1..].trim_start())
+    Some(match arguments[comma + 1..].trim_start() {
+        // The path by which users know it.
+        "telemetry_rt_reactor::time::error::Elapsed" => "telemetry_rt::time::error::Elapsed",
+        error => error,
+    })
 }
 
 /// Where the first type argument ends: the first comma outside of all brackets.

@@ -1,5 +1,6 @@
 //! One request at a time, repeated while there is hope and time.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub(super) struct Client {
     endpoint: Endpoint,
     agent: Agent,
     stop: Stop,
+    /// Whether the last request failed.
+    failing: Cell<bool>,
 }
 
 /// As much of a reply is read; a collector that sends more is not understood.
@@ -56,6 +59,7 @@ impl Client {
             agent: config.build().into(),
             endpoint,
             stop: Stop::new(),
+            failing: Cell::new(false),
         }
     }
 
@@ -69,23 +73,34 @@ impl Client {
             true => compressed(&body),
             false => body,
         };
+        let sent = self.post_repeatedly(&body);
+        self.failing.set(sent.is_err());
+        sent
+    }
+
+    fn post_repeatedly(&self, body: &[u8]) -> Result<Vec<u8>, ExportError> {
         let deadline = instant() + self.endpoint.timeout;
         let mut attempt = 0;
         loop {
-            let failure = match self.attempt(&body, self.time_left(deadline)) {
+            let failure = match self.attempt(body, self.time_left(deadline)) {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
-            let pause = failure.pause(attempt);
             let stopping = self.stop.deadline().is_some();
-            match pause {
-                Some(pause) if pause < self.time_left(deadline) && !(stopping && attempt > 0) => {
+            match failure.pause(attempt) {
+                Some(pause) if pause < self.time_left(deadline) && self.may_repeat(attempt) => {
                     self.pause(pause, stopping);
                 }
                 _ => return Err(self.error(&failure)),
             }
             attempt += 1;
         }
+    }
+
+    /// Once the shutdown has begun there is time for one repetition, and for none when the request
+    /// before this one failed as well: others wait for their turn.
+    fn may_repeat(&self, attempt: u32) -> bool {
+        self.stop.deadline().is_none() || (attempt == 0 && !self.failing.get())
     }
 
     /// The time until the deadline of the request or of the shutdown.
