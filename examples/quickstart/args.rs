@@ -10,7 +10,8 @@ Prints the SHA-256 of every file below a folder, and what the runtime recorded m
 
 Usage: quickstart [OPTIONS] [FOLDER]
 
-  FOLDER             by default the current one; symbolic links are not followed
+  FOLDER             by default the current one, without its folder `target`, which cargo
+                     fills; symbolic links are not followed
   --manifest FILE    writes the sums to FILE, for `sha256sum --check FILE`
   --with-failures    adds a file that cannot be read, and tasks that panic, are aborted,
                      time out and return an error
@@ -29,6 +30,8 @@ pub enum Request {
 
 pub struct Args {
     pub folder: PathBuf,
+    /// A folder that is not looked into.
+    pub left_out: Option<PathBuf>,
     pub manifest: Option<PathBuf>,
     pub with_failures: bool,
 }
@@ -52,8 +55,10 @@ pub fn parse() -> Result<Request, String> {
             other => return Err(see_help(other.unexpected())),
         }
     }
+    let left_out = folder.is_none().then(|| PathBuf::from("./target"));
     Ok(Request::Hash(Args {
         folder: folder.unwrap_or_else(|| PathBuf::from(".")),
+        left_out,
         manifest,
         with_failures,
     }))

@@ -27,10 +27,11 @@ pub struct Skipped {
 }
 
 /// Lists the files, without the manifest: it changes while they are hashed.
-pub fn below(folder: &Path, manifest: Option<&Path>) -> Listing {
+pub fn below(folder: &Path, left_out: Option<&Path>, manifest: Option<&Path>) -> Listing {
     let manifest = manifest.and_then(|path| path.canonicalize().ok());
     let mut listing = Listing::default();
-    for entry in WalkDir::new(folder) {
+    let walk = WalkDir::new(folder).into_iter();
+    for entry in walk.filter_entry(|entry| Some(entry.path()) != left_out) {
         match entry {
             Ok(entry) => listing.add(entry, manifest.as_deref()),
             Err(error) => listing.unreadable.push(unreadable(folder, error)),

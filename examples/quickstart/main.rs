@@ -61,7 +61,11 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode, String> {
     // First of all, so that nobody waits for sums that cannot be written.
     let manifest = manifest::create(args.manifest.as_deref())?;
-    let listing = files::below(&args.folder, args.manifest.as_deref());
+    let listing = files::below(
+        &args.folder,
+        args.left_out.as_deref(),
+        args.manifest.as_deref(),
+    );
 
     // Two spans for each file, and a few more.
     let (otel, recording) = Recording::choose(2 * listing.files.len() + 16);

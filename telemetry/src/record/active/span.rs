@@ -329,3 +329,13 @@ impl Span for TaskSpan {
         });
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_on_its_way_is_as_small_as_the_figures_say() {
+        assert_eq!(size_of::<SpanRecord>(), 144);
+    }
+}
