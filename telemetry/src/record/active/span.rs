@@ -336,6 +336,6 @@ mod tests {
 
     #[test]
     fn a_span_on_its_way_is_as_small_as_the_figures_say() {
-        assert_eq!(size_of::<SpanRecord>(), 144);
+        assert_eq!(size_of::<SpanRecord>(), 112);
     }
 }
