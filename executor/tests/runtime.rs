@@ -710,3 +710,31 @@ fn task_locals_are_seen_across_awaits_and_in_drop_but_not_by_spawned_tasks() {
         assert_eq!(seen.load(SeqCst), 3);
     });
 }
+
+#[test]
+fn a_waker_that_panics_in_the_driver_harms_no_other_task() {
+    use std::task::{Context, Wake};
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("as the test says");
+        }
+    }
+    on_each(|runtime| {
+        runtime.block_on(async {
+            let sleep = |millis| telemetry_rt_reactor::time::sleep(Duration::from_millis(millis));
+            let mut bad = Box::pin(sleep(5));
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(
+                bad.as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            spawn(sleep(10)).await.unwrap();
+        });
+        let handle = runtime.handle().clone();
+        let foreign = std::thread::spawn(move || handle.spawn(async { 1 }));
+        let task = foreign.join().unwrap();
+        assert_eq!(runtime.block_on(task).unwrap(), 1);
+    });
+}

@@ -4,9 +4,10 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use telemetry_rt_reactor::leaf::{self, Waiting};
@@ -209,10 +210,16 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
         match cell.header.state.end_poll(polling) {
             // Rule 5: nothing of the cell may be touched from here on.
             Pending::Idle => {}
-            // SAFETY: the transition says that this thread keeps the right to poll.
-            Pending::Again => cell
-                .scheduler
-                .schedule_again(unsafe { Notified::from_raw(header) }),
+            Pending::Again => {
+                // Once it is queued another worker may end the task and free the cell, so the
+                // scheduler is used by a copy on this stack. What it points to is kept alive by
+                // the thread, which is one of the scheduler's.
+                // SAFETY: this thread still has the right to poll, so the cell lives; and the
+                // copy is never dropped.
+                let scheduler = ManuallyDrop::new(unsafe { ptr::read(&raw const cell.scheduler) });
+                // SAFETY: the transition says that this thread keeps the right to poll.
+                scheduler.schedule_again(unsafe { Notified::from_raw(header) });
+            }
         }
     }
 

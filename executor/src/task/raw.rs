@@ -149,7 +149,7 @@ impl LiveTask {
                 task.ready.woken();
                 Some(Notified(self.0))
             }
-            Wake::Nothing | Wake::Free => None,
+            Wake::Nothing => None,
         }
     }
 }
@@ -200,21 +200,12 @@ unsafe fn clone_waker(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: called for a live waker, whose reference is given up here.
-    let header = unsafe { header_of(data) };
-    // SAFETY: rule 1: the waker's reference.
-    let outcome = unsafe { header.as_ref() }.state.wake_and_release();
-    match outcome {
-        // SAFETY: the transition has given this thread the right to poll.
-        Wake::Schedule => unsafe { schedule(header) },
-        Wake::Nothing => {}
-        Wake::Free => {
-            // SAFETY: rule 1: that was the last reference, so the cell is still there.
-            let free = unsafe { header.as_ref() }.vtable.free;
-            // SAFETY: as above.
-            unsafe { free(header) };
-        }
-    }
+    // The waker's reference goes last: the scheduler lies in the cell, and is still in use when
+    // the task that it has just queued is polled, and ends, on another thread.
+    // SAFETY: called for a live waker.
+    unsafe { wake_by_ref(data) };
+    // SAFETY: called once, as this waker is used up.
+    unsafe { drop_waker(data) };
 }
 
 unsafe fn wake_by_ref(data: *const ()) {

@@ -63,8 +63,6 @@ pub(crate) enum Wake {
     Schedule,
     /// Somebody else has it, or there is nothing left to poll.
     Nothing,
-    /// As `Nothing`, and the reference that the caller gave up was the last: it must free.
-    Free,
 }
 
 /// What a poller found when it began.
@@ -134,7 +132,7 @@ impl Word {
     /// What the thread has to do whose wake was added to this word.
     fn after_wake(self) -> Wake {
         // A wake that slipped through as the task completed stays counted: it means nothing any
-        // more, and there may be no reference left by which it could be taken back.
+        // more.
         match self.wakes() {
             0 if !self.has(COMPLETE) => Wake::Schedule,
             _ => Wake::Nothing,
@@ -166,50 +164,27 @@ impl State {
         // Relaxed: only decides which way to go.
         let seen = self.load(Ordering::Relaxed);
         if seen.needs_no_wake() {
-            return self.wake_uncounted(seen, 0);
+            return self.wake_uncounted(seen);
         }
         let before = Word(self.0.fetch_add(WAKE, Ordering::AcqRel));
         before.after_wake()
     }
 
-    /// Wakes the task and gives up the caller's reference.
-    #[inline]
-    pub(crate) fn wake_and_release(&self) -> Wake {
-        // Relaxed: as in `wake`.
-        let seen = self.load(Ordering::Relaxed);
-        if seen.needs_no_wake() {
-            return self.wake_uncounted(seen, REFERENCE);
-        }
-        let change = WAKE.wrapping_sub(REFERENCE);
-        let before = Word(self.0.fetch_add(change, Ordering::AcqRel));
-        match before.has(COMPLETE) && before.references() == 1 {
-            true => Wake::Free,
-            false => before.after_wake(),
-        }
-    }
-
-    /// A wake that changes nothing but the references: the task is complete, or has been woken so
-    /// often that one more is neither here nor there. It is a read-modify-write all the same, so
-    /// that the poll that answers the counted ones sees what this waker did before.
+    /// A wake that changes nothing: the task is complete, or has been woken so often that one more
+    /// is neither here nor there. It is a read-modify-write all the same, so that the poll that
+    /// answers the counted ones sees what this waker did before.
     #[cold]
-    fn wake_uncounted(&self, mut seen: Word, released: u64) -> Wake {
+    fn wake_uncounted(&self, mut seen: Word) -> Wake {
         while seen.needs_no_wake() {
-            let exchanged = self.0.compare_exchange_weak(
-                seen.0,
-                seen.0 - released,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let exchanged =
+                self.0
+                    .compare_exchange_weak(seen.0, seen.0, Ordering::AcqRel, Ordering::Relaxed);
             match exchanged {
-                Ok(_) if released > 0 && seen.references() == 1 => return Wake::Free,
                 Ok(_) => return Wake::Nothing,
                 Err(now) => seen = Word(now),
             }
         }
-        match released {
-            0 => self.wake(),
-            _ => self.wake_and_release(),
-        }
+        self.wake()
     }
 
     /// Asks for the task to be dropped. The caller has to queue it if it was idle.
@@ -394,9 +369,10 @@ mod tests {
         state.retain();
         assert!(state.complete().join_interest);
         assert_eq!(state.wake(), Wake::Nothing);
-        assert_eq!(state.wake_and_release(), Wake::Nothing);
         assert!(!state.release());
-        assert_eq!(state.wake_and_release(), Wake::Free);
+        assert!(!state.release());
+        assert_eq!(state.wake(), Wake::Nothing);
+        assert!(state.release());
     }
 
     #[test]
