@@ -30,16 +30,19 @@ mod active {
         recorder.attach(Arc::new(pipeline.tracer_provider()));
     }
 
+    /// File, line, and path of the function that is in a span.
+    type Place = (&'static str, u32, &'static str);
+
     /// Begins a span below the current one: in the pipeline of the current runtime, or in the
     /// global provider if that exports nothing.
     fn begin(
         name: &'static str,
         attributes: impl FnOnce() -> Vec<KeyValue>,
-        (file, line, module): (&'static str, u32, &'static str),
+        (file, line, function): Place,
     ) -> Context {
         let mut attributes = attributes();
         attributes.extend([
-            KeyValue::new("code.function.name", format!("{module}::{name}")),
+            KeyValue::new("code.function.name", function),
             KeyValue::new("code.file.path", file),
             KeyValue::new("code.line.number", i64::from(line)),
         ]);
@@ -91,29 +94,78 @@ mod active {
 
     pin_project! {
         /// A future whose span is current while it is polled, and ends when it does.
-        pub struct SpanFuture<F> {
+        pub struct SpanFuture<F, A> {
+            // Taken out when it is dropped, so that the span is current then, too.
             #[pin]
-            future: F,
-            context: Context,
+            future: Option<F>,
+            span: Stage<A>,
+        }
+
+        impl<F, A> PinnedDrop for SpanFuture<F, A> {
+            fn drop(this: Pin<&mut Self>) {
+                let mut this = this.project();
+                if let Stage::Begun(context) = this.span {
+                    let attached = context.clone().attach();
+                    this.future.set(None);
+                    drop(attached);
+                    // Also when somebody keeps the context: what was cancelled goes on no longer.
+                    context.span().end();
+                }
+            }
         }
     }
 
-    impl<F: Future> Future for SpanFuture<F> {
+    /// What has become of the span.
+    enum Stage<A> {
+        /// It begins with the first poll.
+        New(&'static str, A, Place),
+        Begun(Context),
+        Ended,
+    }
+
+    impl<A: FnOnce() -> Vec<KeyValue>> Stage<A> {
+        /// The context of the span, which begins if it has not yet.
+        fn context(&mut self) -> Context {
+            let context = match std::mem::replace(self, Stage::Ended) {
+                Stage::New(name, attributes, place) => begin(name, attributes, place),
+                Stage::Begun(context) => context,
+                Stage::Ended => panic!("a future in a span was polled after completion"),
+            };
+            *self = Stage::Begun(context.clone());
+            context
+        }
+    }
+
+    impl<F, A> Future for SpanFuture<F, A>
+    where
+        F: Future,
+        A: FnOnce() -> Vec<KeyValue>,
+    {
         type Output = F::Output;
 
         fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
-            let this = self.project();
-            let attached = this.context.clone().attach();
-            let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
+            let mut this = self.project();
+            let context = this.span.context();
+            let attached = context.clone().attach();
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let future = this.future.as_mut().as_pin_mut();
+                let polled = future.expect("it is there until it is done").poll(cx);
+                if polled.is_ready() {
+                    this.future.set(None);
+                }
+                polled
+            }));
             drop(attached);
             match polled {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(output)) => {
-                    end(this.context, &output);
+                    *this.span = Stage::Ended;
+                    end(&context, &output);
                     Poll::Ready(output)
                 }
                 Err(payload) => {
-                    end_panicked(this.context);
+                    *this.span = Stage::Ended;
+                    end_panicked(&context);
                     resume_unwind(payload)
                 }
             }
@@ -121,16 +173,22 @@ mod active {
     }
 
     /// Runs a future within a span.
-    pub async fn span_future<F: Future>(
+    pub fn span_future<F, A>(
         name: &'static str,
-        attributes: impl FnOnce() -> Vec<KeyValue>,
+        attributes: A,
         file: &'static str,
         line: u32,
-        module: &'static str,
+        function: &'static str,
         future: F,
-    ) -> F::Output {
-        let context = begin(name, attributes, (file, line, module));
-        SpanFuture { future, context }.await
+    ) -> SpanFuture<F, A>
+    where
+        F: Future,
+        A: FnOnce() -> Vec<KeyValue>,
+    {
+        SpanFuture {
+            future: Some(future),
+            span: Stage::New(name, attributes, (file, line, function)),
+        }
     }
 
     /// Calls a function within a span.
@@ -139,12 +197,12 @@ mod active {
         attributes: impl FnOnce() -> Vec<KeyValue>,
         file: &'static str,
         line: u32,
-        module: &'static str,
-        function: impl FnOnce() -> T,
+        function: &'static str,
+        body: impl FnOnce() -> T,
     ) -> T {
-        let context = begin(name, attributes, (file, line, module));
+        let context = begin(name, attributes, (file, line, function));
         let attached = context.clone().attach();
-        let called = catch_unwind(AssertUnwindSafe(function));
+        let called = catch_unwind(AssertUnwindSafe(body));
         drop(attached);
         match called {
             Ok(output) => {
@@ -173,16 +231,16 @@ mod inert {
         }
     }
 
-    /// Runs the future.
-    pub async fn span_future<F: Future>(
+    /// The future as it is.
+    pub fn span_future<F: Future>(
         _name: &'static str,
         _attributes: impl FnOnce() -> Vec<KeyValue>,
         _file: &'static str,
         _line: u32,
-        _module: &'static str,
+        _function: &'static str,
         future: F,
-    ) -> F::Output {
-        future.await
+    ) -> F {
+        future
     }
 
     /// Calls the function.
@@ -191,9 +249,9 @@ mod inert {
         _attributes: impl FnOnce() -> Vec<KeyValue>,
         _file: &'static str,
         _line: u32,
-        _module: &'static str,
-        function: impl FnOnce() -> T,
+        _function: &'static str,
+        body: impl FnOnce() -> T,
     ) -> T {
-        function()
+        body()
     }
 }

@@ -473,6 +473,106 @@ fn spans_of_users_nest_below_tasks_and_tasks_below_them() {
 }
 
 #[test]
+fn spans_of_users_are_right_inside_of_join_and_end_when_they_are_cancelled() {
+    #[telemetry_rt::span(name = "step", attributes(number = number))]
+    async fn step(number: i64) {
+        for _ in 0..3 {
+            task::yield_now().await;
+        }
+        below(number);
+    }
+
+    #[telemetry_rt::span(attributes(number = number))]
+    fn below(number: i64) {
+        let _ = number;
+    }
+
+    #[telemetry_rt::span]
+    async fn never() {
+        // A task that outlives the span keeps the span's context.
+        drop(task::spawn(sleep(Duration::from_millis(50))));
+        pending().await
+    }
+
+    let seen = Observed::new(Builder::new_current_thread()).run(async {
+        let together = named("together").spawn(async {
+            telemetry_rt::join!(step(1), step(2));
+        });
+        together.await.unwrap();
+        timeout(Duration::from_millis(5), never())
+            .await
+            .unwrap_err();
+        sleep(Duration::from_millis(60)).await;
+    });
+    let together = seen.named("together").span_context.span_id();
+    let steps: Vec<_> = seen
+        .spans
+        .iter()
+        .filter(|span| span.name == "step")
+        .collect();
+    assert_eq!(steps.len(), 2);
+    for step in steps {
+        assert_eq!(step.parent_span_id, together);
+        assert!(
+            text(step, "code.function.name").ends_with("::step"),
+            "{step:?}"
+        );
+        let mut below = seen.spans.iter().filter(|span| span.name == "below");
+        let child = below.find(|below| number(below, "number") == number(step, "number"));
+        assert_eq!(child.unwrap().parent_span_id, step.span_context.span_id());
+    }
+    let never = seen.named("never");
+    let length = never.end_time.duration_since(never.start_time).unwrap();
+    assert!(length < Duration::from_millis(40), "{length:?}");
+}
+
+#[test]
+fn a_span_adds_a_constant_to_the_size_of_a_future() {
+    #[telemetry_rt::span]
+    async fn one(bytes: [u8; 64]) -> [u8; 64] {
+        task::yield_now().await;
+        bytes
+    }
+    #[telemetry_rt::span]
+    async fn two(bytes: [u8; 64]) -> [u8; 64] {
+        one(bytes).await
+    }
+    #[telemetry_rt::span]
+    async fn three(bytes: [u8; 64]) -> [u8; 64] {
+        two(bytes).await
+    }
+    let [one, two, three] = [
+        size_of_val(&one([0; 64])),
+        size_of_val(&two([0; 64])),
+        size_of_val(&three([0; 64])),
+    ];
+    assert!(three - two <= 2 * (two - one), "{one}, {two}, {three}");
+    assert!(three < 1500, "{one}, {two}, {three}");
+}
+
+#[test]
+fn bursts_from_local_sets_and_the_blocking_pool_are_drained_in_time() {
+    let seen = Observed::new(Builder::new_current_thread()).run(async {
+        let set = task::LocalSet::new();
+        set.run_until(async {
+            for _ in 0..30 {
+                let tasks: Vec<_> = (0..1000).map(|_| task::spawn_local(async {})).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            }
+        })
+        .await;
+    });
+    let lost = seen.metric("executor.spans.dropped");
+    assert!(
+        seen.spans.len() > 25_000,
+        "{} spans, {lost:?}",
+        seen.spans.len()
+    );
+}
+
+#[test]
 fn baggage_and_suppression_are_inherited() {
     let seen = Observed::new(Builder::new_current_thread()).run(async {
         let context = Context::current_with_baggage(vec![KeyValue::new("tenant", "blue")]);

@@ -93,7 +93,9 @@ fn call(options: &Options, function: &Function, helper: &str, body: &TokenStream
 /// not that of the attribute above.
 fn place(function: &Function) -> TokenStream {
     let span = function.signature.ident.span();
-    quote_spanned!(span=> ::core::file!(), ::core::line!(), ::core::module_path!())
+    let name = function.signature.ident.unraw().to_string();
+    quote_spanned!(span=> ::core::file!(), ::core::line!(),
+        ::core::concat!(::core::module_path!(), "::", #name))
 }
 
 static KEYS: [Key; 3] = [

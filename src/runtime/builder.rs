@@ -236,7 +236,10 @@ impl Builder {
         let pipeline = match otel.is_exporting() {
             true => Some(Pipeline::start(otel, recorder)?),
             false => {
-                otel.install_propagators();
+                // Context is passed on though nothing is exported, if the operator says so.
+                if from_env && std::env::var_os("OTEL_PROPAGATORS").is_some() {
+                    otel.install_propagators();
+                }
                 None
             }
         };
