@@ -1,24 +1,36 @@
 //! Trace and span ids: random, unique for all practical purposes, not secret.
 //!
 //! Each thread has a generator of its own (wyrand: one addition, one multiplication), seeded from
-//! the standard library's per-process random keys and the number of the thread.
+//! the standard library's random keys, the number of the thread and that of the process. A forked
+//! child begins with the parent's state; so the state says in which process it was seeded, and is
+//! seeded anew in another.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use opentelemetry::{SpanId, TraceId};
+use telemetry_rt_clock::ticks;
 
 thread_local! {
-    static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(std::thread::current().id()));
+    static STATE: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
 }
 
 fn next() -> u64 {
-    STATE.with(|state| {
-        let seed = state.get().wrapping_add(0xa076_1d64_78bd_642f);
-        state.set(seed);
-        let product = u128::from(seed) * u128::from(seed ^ 0xe703_7ed1_a0b4_28db);
-        (product >> 64) as u64 ^ product as u64
-    })
+    let (state, process) = STATE.get();
+    let process_now = std::process::id();
+    let seed = match process == process_now {
+        true => state.wrapping_add(0xa076_1d64_78bd_642f),
+        false => new_seed(process_now),
+    };
+    STATE.set((seed, process_now));
+    let product = u128::from(seed) * u128::from(seed ^ 0xe703_7ed1_a0b4_28db);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cold]
+fn new_seed(process: u32) -> u64 {
+    // A fork copies the random keys, too: the time tells children with the same number apart.
+    RandomState::new().hash_one((std::thread::current().id(), process, ticks()))
 }
 
 fn next_nonzero() -> u64 {
@@ -42,6 +54,18 @@ pub(super) fn new_span_id() -> SpanId {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_forked_child_does_not_go_on_where_its_parent_was() {
+        let of_parent = new_trace_id();
+        let (state, process) = STATE.get();
+        STATE.set((state, process + 1));
+        let of_child = new_trace_id();
+        assert_eq!(STATE.get().1, std::process::id());
+        STATE.set((state, process));
+        assert_ne!(of_child, new_trace_id());
+        assert_ne!(of_child, of_parent);
+    }
 
     #[test]
     fn ids_of_several_threads_do_not_meet() {

@@ -194,8 +194,15 @@ impl Recorder {
         self.inner.workers.get(shard).unwrap_or(&self.inner.others)
     }
 
+    /// Hands over a span of a thread that is no worker. The drain is called while the way is more
+    /// than a quarter full, as by the workers' rings.
     pub(super) fn hand_over_shared(&self, span: SpanRecord) -> Result<(), SpanRecord> {
-        self.inner.from_others.push(span)
+        let way = &self.inner.from_others;
+        let handed = way.push(span);
+        if 4 * way.len() >= way.capacity() {
+            self.call_drain();
+        }
+        handed
     }
 
     /// Wakes the drain before its time.

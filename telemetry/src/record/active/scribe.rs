@@ -168,19 +168,30 @@ impl Scribe {
             shard.writers,
         );
         let context = record.context.take();
-        if let (true, Some(context)) = (record.has_span, &context)
-            && let Some(ended) = span::end(context)
-        {
-            let of_span = context.span().span_context().clone();
-            let span = SpanRecord {
-                trace_id: of_span.trace_id(),
-                span_id: of_span.span_id(),
-                thread: self.thread.clone(),
-                ..closed_account(record, task_id, outcome, ended)
-            };
-            self.hand_over(with_panic(span, ending));
+        if let (true, Some(context)) = (record.has_span, &context) {
+            self.end_span(record, context, task_id, ending);
         }
         Leftover(context)
+    }
+
+    fn end_span(&self, record: &TaskRecord, context: &Context, task_id: u64, ending: Ending<'_>) {
+        let of_span = context.span().span_context().clone();
+        if !of_span.is_sampled() {
+            return;
+        }
+        let Some(ended) = span::end(context) else {
+            // A user's code panicked within the span, which the API keeps behind a lock that such
+            // a panic closes for good.
+            self.count_dropped();
+            return;
+        };
+        let span = SpanRecord {
+            trace_id: of_span.trace_id(),
+            span_id: of_span.span_id(),
+            thread: self.thread.clone(),
+            ..closed_account(record, task_id, ending.outcome(), ended)
+        };
+        self.hand_over(with_panic(span, ending));
     }
 
     fn hand_over(&self, span: SpanRecord) {
@@ -196,9 +207,13 @@ impl Scribe {
             None => self.recorder.hand_over_shared(span).is_err(),
         };
         if refused {
-            let shard = self.shard();
-            shard.writers.add(&shard.dropped_spans, 1);
+            self.count_dropped();
         }
+    }
+
+    fn count_dropped(&self) {
+        let shard = self.shard();
+        shard.writers.add(&shard.dropped_spans, 1);
     }
 
     fn shard(&self) -> &Shard {
