@@ -32,7 +32,7 @@ fn a_function_runs_as_a_closure_in_a_span_of_its_name() {
                     ::std::vec::Vec::new,
                     ::core::file!(),
                     ::core::line!(),
-                    ::core::module_path!(),
+                    ::core::concat!(::core::module_path!(), "::", "add"),
                     move || -> T::Output { a + b }
                 )
             }
@@ -56,7 +56,7 @@ fn an_async_method_awaits_its_body_in_a_span_with_attributes() {
                     move || attributes,
                     ::core::file!(),
                     ::core::line!(),
-                    ::core::module_path!(),
+                    ::core::concat!(::core::module_path!(), "::", "load"),
                     async move {
                         if false {
                             return (|| -> Result<_, E> { loop {} })();
