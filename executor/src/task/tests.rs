@@ -201,6 +201,28 @@ impl Bench {
     }
 }
 
+/// What a test leaves behind is dropped, as a scheduler does at its end.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // A waker of the task in the task's own waker slot would keep it alive.
+        let waker = self.waker.lock().take();
+        if let Some(join) = &self.join {
+            join.abort();
+        } else if let Some(waker) = &waker {
+            waker.wake_by_ref();
+        }
+        drop(waker);
+        let pen = self.recorder.other(None);
+        loop {
+            let task = self.ready.borrow_mut().pop_front();
+            match task {
+                Some(task) => task.run_cancelled(&Pen::Own(&pen)),
+                None => return,
+            }
+        }
+    }
+}
+
 #[test]
 fn a_task_that_is_ready_at_once_is_polled_once_and_joined() {
     let mut bench = Bench::spawn(Script::default());
