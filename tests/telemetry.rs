@@ -206,11 +206,13 @@ fn five_ways_to_end_are_told_apart_in_spans_and_metrics() {
         }
         let event = &seen.named("panicking").events[0];
         assert_eq!(event.name, "exception");
-        assert!(
-            event
-                .attributes
-                .contains(&KeyValue::new("exception.message", "on purpose"))
-        );
+        let has = |key: &str, value: &str| {
+            let mut all = event.attributes.iter();
+            all.any(|kv| kv.key.as_str() == key && kv.value.as_str().ends_with(value))
+        };
+        assert!(has("exception.type", "panic"));
+        assert!(has("exception.message", "on purpose"));
+        assert!(has("code.file.path", "tests/telemetry.rs"));
     });
 }
 

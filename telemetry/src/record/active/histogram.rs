@@ -115,7 +115,11 @@ impl Histogram {
         }
         into.count += count;
         into.sum_nanos += scale.nanos(self.sum.load(Relaxed));
-        into.min_nanos = into.min_nanos.min(scale.nanos(self.min.load(Relaxed)));
+        let min = self.min.load(Relaxed);
+        // The bucket of the first duration is written before the minimum is.
+        if min != u64::MAX {
+            into.min_nanos = into.min_nanos.min(scale.nanos(min));
+        }
         into.max_nanos = into.max_nanos.max(scale.nanos(self.max.load(Relaxed)));
     }
 }
@@ -178,6 +182,15 @@ mod tests {
         let bounds = Bounds::new(scale);
         assert_eq!(bounds.bucket_of(scale.ticks(1_000)), 0);
         assert_eq!(bounds.bucket_of(scale.ticks(1_000) + 1), 1);
+    }
+
+    #[test]
+    fn a_snapshot_between_the_bucket_and_the_minimum_knows_no_minimum() {
+        let histogram = Histogram::new();
+        Writers::One.add(&histogram.buckets[3], 1);
+        let mut sum = Distribution::default();
+        histogram.add_to(&mut sum, Scale::current());
+        assert_eq!((sum.count, sum.min_nanos), (1, u64::MAX));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod histogram;
 mod ids;
 mod kind;
 mod name;
+mod panics;
 mod recorder;
 mod ring;
 mod scribe;

@@ -15,6 +15,7 @@ use telemetry_rt_clock::{Scale, ticks};
 use super::histogram::{Bounds, Distribution};
 use super::kind::{Kind, KindRef, Kinds};
 use super::name::NameList;
+use super::panics;
 use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read, writers_of};
 use super::shard::{MAX_KINDS, Shard};
@@ -100,6 +101,7 @@ pub struct Snapshot {
 impl Recorder {
     /// Makes a recorder. The first of a process measures the clock's scale: two milliseconds.
     pub fn new(config: Config) -> Recorder {
+        panics::watch();
         let (producers, consumers) = (0..config.workers)
             .map(|_| ring(config.span_ring.max(2)))
             .map(|(producer, consumer)| (Some(producer), consumer))

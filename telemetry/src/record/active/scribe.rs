@@ -15,6 +15,7 @@ use opentelemetry::trace::{Event, TraceContextExt};
 use opentelemetry::{Context, ContextGuard, KeyValue, SpanId, TraceId};
 use telemetry_rt_clock::{Ticks, ticks, wall};
 
+use super::panics;
 use super::recorder::{Recorder, SHARED};
 use super::ring::{Producer, Pushed};
 use super::shard::{Shard, Writers};
@@ -251,16 +252,14 @@ fn closed_account(record: &TaskRecord, task_id: u64, outcome: Outcome, ended: En
 /// Adds the exception event of the semantic conventions when the process panicked.
 fn with_panic(mut span: SpanRecord, ending: Ending<'_>) -> SpanRecord {
     if let Ending::Panicked(message) = ending {
+        let mut attributes = vec![
+            KeyValue::new("exception.type", "panic"),
+            KeyValue::new("exception.message", message.to_owned()),
+        ];
+        attributes.extend(panics::place_of(message));
         let extras: &mut SpanExtras = span.extras.get_or_insert_default();
-        extras.events.push(Event::new(
-            "exception",
-            wall(),
-            vec![
-                KeyValue::new("exception.type", "panic"),
-                KeyValue::new("exception.message", message.to_owned()),
-            ],
-            0,
-        ));
+        let event = Event::new("exception", wall(), attributes, 0);
+        extras.events.push(event);
     }
     span
 }
