@@ -5,6 +5,13 @@
 //! `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_EXPORTER_OTLP_*ENDPOINT` nothing is
 //! exported and no socket is opened.
 //!
+//! # What is global
+//!
+//! A runtime that is configured from the environment and exports spans makes its tracer provider the
+//! global one of OpenTelemetry, and its propagators those that `OTEL_PROPAGATORS` names, so that the
+//! spans of libraries go where its own go. A runtime whose `Otel` was made in code changes nothing
+//! global: see [`install_globals`].
+//!
 //! # Example
 //!
 //! Everything in memory, for a test:
