@@ -3,10 +3,9 @@
 //! Whoever changes a signature of `active` that the scheduler uses changes it here, too; the
 //! build without the feature `active` is part of the checks.
 
-use std::panic::Location;
 use std::sync::Arc;
 
-use super::{Outcome, ProcessType};
+use super::{Ending, ProcessType, Spawning};
 
 /// What the compiler knows about a process; nothing is kept.
 #[derive(Debug)]
@@ -27,40 +26,6 @@ impl WakeStamp {
     /// The process is about to be made ready by this thread.
     #[inline]
     pub fn woken(&self) {}
-}
-
-/// Where the span of a process hangs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lineage {
-    /// Below the current span.
-    #[default]
-    Inherit,
-    /// In a trace of its own.
-    Root,
-}
-
-/// What a process is spawned with.
-#[derive(Clone, Copy, Debug)]
-pub struct Spawning<'a> {
-    /// What the compiler knows about it.
-    pub meta: &'static Meta,
-    /// The name that the user gave it.
-    pub name: Option<&'a str>,
-    /// The line that spawns it.
-    pub site: &'static Location<'static>,
-    /// Where its span hangs.
-    pub lineage: Lineage,
-}
-
-/// How a process ends.
-#[derive(Clone, Copy, Debug)]
-pub enum Ending<'a> {
-    /// It returned.
-    Returned(Outcome),
-    /// It panicked, with this message if the payload is a string.
-    Panicked(&'a str),
-    /// It was dropped before it ended.
-    Cancelled,
 }
 
 /// The account of one process; none is kept.

@@ -1,4 +1,8 @@
-//! What a process is, and how it can end.
+//! What a process is, what it is spawned with, and how it can end.
+
+use std::panic::Location;
+
+use super::Meta;
 
 /// What kind of work a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,5 +71,50 @@ impl Outcome {
             self,
             Outcome::Failed | Outcome::Panicked | Outcome::TimedOut
         )
+    }
+}
+
+/// Where the span of a process hangs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lineage {
+    /// Below the span that is current on the spawning thread, if there is one.
+    #[default]
+    Inherit,
+    /// In a trace of its own, with a link to the current span.
+    Root,
+}
+
+/// What a process is spawned with.
+#[derive(Clone, Copy, Debug)]
+pub struct Spawning<'a> {
+    /// What the compiler knows about it.
+    pub meta: &'static Meta,
+    /// The name that the user gave it.
+    pub name: Option<&'a str>,
+    /// The line that spawns it.
+    pub site: &'static Location<'static>,
+    /// Where its span hangs.
+    pub lineage: Lineage,
+}
+
+/// How a process ends, as the scheduler sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// It returned; see [`outcome_of`](super::outcome_of).
+    Returned(Outcome),
+    /// It panicked, with this message if the payload is a string.
+    Panicked(&'a str),
+    /// It was dropped before it ended.
+    Cancelled,
+}
+
+impl Ending<'_> {
+    /// How it ended, without the details.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Ending::Returned(outcome) => *outcome,
+            Ending::Panicked(_) => Outcome::Panicked,
+            Ending::Cancelled => Outcome::Cancelled,
+        }
     }
 }

@@ -29,5 +29,5 @@ pub use kind::{Kind, Meta};
 pub use name::NameList;
 pub use recorder::{Config, ProcessPoint, Recorder, Snapshot};
 pub use scribe::{Leftover, PollGuard, Scribe};
-pub use span::{Decision, DroppedParts, Lineage, SpanExtras, SpanPolicy, SpanRecord};
-pub use task::{Ending, Spawning, TaskRecord, WakeStamp};
+pub use span::{Decision, DroppedParts, SpanExtras, SpanPolicy, SpanRecord};
+pub use task::{TaskRecord, WakeStamp};

@@ -19,10 +19,10 @@ use super::panics;
 use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read, writers_of};
 use super::shard::{MAX_KINDS, Shard};
-use super::span::{self, Lineage, SpanPolicy, SpanRecord};
-use super::task::{Spawning, TaskRecord};
+use super::span::{self, SpanPolicy, SpanRecord};
+use super::task::TaskRecord;
 use super::tls;
-use crate::record::Outcome;
+use crate::record::{Lineage, Outcome, Spawning};
 
 /// The place of the shard that all threads share which are no workers.
 pub(super) const SHARED: usize = usize::MAX;

@@ -20,9 +20,9 @@ use super::recorder::{Recorder, SHARED};
 use super::ring::{Producer, Pushed};
 use super::shard::{Shard, Writers};
 use super::span::{self, Ended, SpanExtras, SpanRecord};
-use super::task::{Ending, NO_WORKER, TaskRecord, WakeStamp};
+use super::task::{NO_WORKER, TaskRecord, WakeStamp};
 use super::tls;
-use crate::record::Outcome;
+use crate::record::{Ending, Outcome};
 
 thread_local! {
     /// The clock of the worker that this thread is; zero on all other threads, and on a worker

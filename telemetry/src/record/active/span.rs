@@ -24,7 +24,7 @@ use telemetry_rt_clock::Ticks;
 
 use super::ids;
 use super::kind::KindRef;
-use crate::record::{Outcome, ProcessType};
+use crate::record::{Lineage, Outcome, ProcessType};
 
 /// Decides about spans. Implemented above, where the SDK is known.
 pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
@@ -138,16 +138,6 @@ pub(super) struct TaskSpan {
     extras: Option<Box<SpanExtras>>,
     limit: usize,
     ended: bool,
-}
-
-/// Where a new span hangs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lineage {
-    /// Below the span that is current on the spawning thread, if there is one.
-    #[default]
-    Inherit,
-    /// In a trace of its own, with a link to the current span.
-    Root,
 }
 
 /// Begins the span of a process that is spawned under `current`, and returns the context in which

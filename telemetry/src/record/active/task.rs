@@ -1,15 +1,11 @@
 //! What the header of a process carries for the recorder.
 
-use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use opentelemetry::Context;
 use telemetry_rt_clock::{Ticks, ticks};
 
-use super::kind::Meta;
 use super::scribe;
-use super::span::Lineage;
-use crate::record::Outcome;
 
 /// When a process became ready: the first wake since its last poll.
 ///
@@ -36,41 +32,6 @@ impl WakeStamp {
     pub(super) fn get(&self) -> Ticks {
         // Relaxed: whoever polls got the task from the queue, or from its own poll.
         Ticks(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// What a process is spawned with.
-#[derive(Clone, Copy, Debug)]
-pub struct Spawning<'a> {
-    /// What the compiler knows about it.
-    pub meta: &'static Meta,
-    /// The name that the user gave it.
-    pub name: Option<&'a str>,
-    /// The line that spawns it.
-    pub site: &'static Location<'static>,
-    /// Where its span hangs.
-    pub lineage: Lineage,
-}
-
-/// How a process ends, as the scheduler sees it.
-#[derive(Clone, Copy, Debug)]
-pub enum Ending<'a> {
-    /// It returned; see [`outcome_of`](crate::record::outcome_of).
-    Returned(Outcome),
-    /// It panicked, with this message if the payload is a string.
-    Panicked(&'a str),
-    /// It was dropped before it ended.
-    Cancelled,
-}
-
-impl Ending<'_> {
-    /// How it ended, without the details.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Ending::Returned(outcome) => *outcome,
-            Ending::Panicked(_) => Outcome::Panicked,
-            Ending::Cancelled => Outcome::Cancelled,
-        }
     }
 }
 
