@@ -8,7 +8,7 @@ mod bounded;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use bounded::on_each_runtime;
 use telemetry_rt::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
@@ -291,6 +291,29 @@ fn datagrams_go_to_and_fro() {
             other.send(b"other").await.unwrap();
             assert_eq!(one.recv(&mut bytes).await.unwrap(), 5);
             assert_eq!(&bytes[..5], b"other");
+        });
+    });
+}
+
+#[test]
+fn one_who_waits_for_a_datagram_learns_that_nobody_listens_there() {
+    on_each_runtime(|runtime| {
+        runtime.block_on(async {
+            let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let dead = gone.local_addr().unwrap();
+            drop(gone);
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            socket.connect(dead).await.unwrap();
+            let receiving = telemetry_rt::spawn({
+                let socket = Arc::clone(&socket);
+                async move { socket.recv(&mut [0; 8]).await }
+            });
+            // The task waits by then, or finds the error: neither may hang.
+            sleep(Duration::from_millis(5)).await;
+            socket.send(b"anybody?").await.unwrap();
+            let received = timeout(Duration::from_secs(10), receiving).await;
+            let error = received.expect("at once").unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         });
     });
 }

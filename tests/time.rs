@@ -18,7 +18,7 @@ use std::time::Instant as Machine;
 
 use bounded::on_each_runtime;
 use telemetry_rt::io::{AsyncReadExt, AsyncWriteExt};
-use telemetry_rt::net::{TcpListener, TcpStream, lookup_host};
+use telemetry_rt::net::{TcpListener, TcpStream, UnixStream, lookup_host};
 use telemetry_rt::runtime::{Builder, Handle};
 use telemetry_rt::sync::{mpsc, oneshot};
 use telemetry_rt::task::{JoinSet, LocalSet, spawn_blocking, spawn_local, yield_now};
@@ -234,6 +234,32 @@ async fn sockets_work_beside_a_paused_clock() {
     });
     assert_eq!(server.read_u8().await.unwrap(), 7);
     assert_eq!(start.elapsed(), HOUR);
+}
+
+/// Sends a byte to and fro, fifty times, each within a time that must not pass.
+async fn ping_within_a_timeout() {
+    let start = Instant::now();
+    for number in 0..50 {
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        telemetry_rt::spawn(async move {
+            let byte = other.read_u8().await.unwrap();
+            other.write_u8(byte).await.unwrap();
+        });
+        let ping = async {
+            one.write_u8(number).await?;
+            one.read_u8().await
+        };
+        let pong = timeout(Duration::from_secs(5), ping).await;
+        assert_eq!(pong.expect("in time").unwrap(), number);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[telemetry_rt::test(start_paused = true)]
+async fn the_clock_does_not_overtake_what_has_arrived_at_a_socket() {
+    let _watchdog = Watchdog::new();
+    ping_within_a_timeout().await;
+    telemetry_rt::spawn(ping_within_a_timeout()).await.unwrap();
 }
 
 #[telemetry_rt::test(start_paused = true)]

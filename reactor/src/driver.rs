@@ -58,15 +58,16 @@ impl Driver {
         };
         // The wheels have published how long the wait is. A timer that is earlier wakes us:
         // before this line, so that `begin` refuses, or after it, so that the alarm rings.
-        if wait == Some(Duration::ZERO) || !self.handle.wakeup().begin() {
-            self.sleeper.sleep(Some(Duration::ZERO));
+        let arrived = if wait == Some(Duration::ZERO) || !self.handle.wakeup().begin() {
+            self.sleeper.sleep(Some(Duration::ZERO))
         } else {
-            self.sleeper.sleep(wait);
-        }
+            self.sleeper.sleep(wait)
+        };
         let woken = self.handle.wakeup().end();
         if let Some(wheels) = self.handle.wheels() {
-            if woken {
-                // There is something to run after all: a paused clock stays where it is.
+            if woken || arrived {
+                // There is something to run after all: a paused clock stays where it is, and
+                // does not overtake the I/O that is handed out next.
                 wheels.forgo_advance();
             }
             wheels.end_wait();
@@ -113,14 +114,17 @@ impl Sleeper {
         Sleeper::Park(parker)
     }
 
-    fn sleep(&mut self, wait: Option<Duration>) {
+    /// Whether I/O or a signal ended it.
+    fn sleep(&mut self, wait: Option<Duration>) -> bool {
         match self {
-            Sleeper::Select { poll, events, .. } => select(poll, events, wait),
-            Sleeper::Park(parker) => match wait {
-                // An alarm that rang after its wait had ended cuts this one short: harmless.
-                Some(wait) => parker.park_timeout(wait),
-                None => parker.park(),
-            },
+            Sleeper::Select { poll, events, .. } => {
+                select(poll, events, wait);
+                events.iter().any(|event| event.token() != io::WAKEUP)
+            }
+            Sleeper::Park(parker) => {
+                park(parker, wait);
+                false
+            }
         }
     }
 
@@ -136,9 +140,23 @@ impl Sleeper {
             return (0, 0);
         };
         let signalled = events.iter().any(|event| event.token() == io::SIGNALS);
-        let io_events = arrivals.hand_out(registry, events);
-        let signals = if signalled { signal::deliver() } else { 0 };
+        let io_events = arrivals.collect(registry, events);
+        let signals = if signalled {
+            signal::deliver(arrivals.wakers())
+        } else {
+            0
+        };
+        // Last, when nothing of this turn is left to be told: a waker may panic.
+        arrivals.wake();
         (io_events, signals)
+    }
+}
+
+fn park(parker: &Parker, wait: Option<Duration>) {
+    match wait {
+        // An alarm that rang after its wait had ended cuts this one short: harmless.
+        Some(wait) => parker.park_timeout(wait),
+        None => parker.park(),
     }
 }
 

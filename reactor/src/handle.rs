@@ -4,6 +4,7 @@ use crate::config::{Job, Offload, Refused};
 use crate::io::Registry;
 use crate::time::Wheels;
 use crate::wakeup::Wakeup;
+use crate::waking::wake_all;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -67,14 +68,17 @@ impl Handle {
         if self.0.shut.swap(true, Ordering::AcqRel) {
             return;
         }
+        let mut wakers = Vec::new();
         if let Some(registry) = self.registry() {
-            registry.shutdown();
+            registry.shutdown(&mut wakers);
         }
         if let Some(wheels) = self.wheels() {
-            wheels.shutdown();
+            wheels.shutdown(&mut wakers);
         }
-        crate::signal::wake_receivers();
+        crate::signal::receivers(&mut wakers);
         self.wake();
+        // Last, when all of it is shut: a waker may panic.
+        wake_all(wakers.into_iter());
     }
 
     /// Whether both belong to the same runtime.

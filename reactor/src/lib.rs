@@ -8,7 +8,7 @@
 //! In reading order:
 //!
 //! * [`leaf`]: what a future that waits owes to the worker that polls it.
-//! * `wakeup`: how another thread interrupts a turn.
+//! * `wakeup`, `waking`: how another thread interrupts a turn; how many tasks are woken at once.
 //! * `driver`, `handle`: the turn, and what it shares with the rest of the process.
 //! * [`io`]: a file descriptor's cached readiness, and who waits for it.
 //! * [`net`], [`signal`]: sockets, name lookup and signals on top of it.
@@ -31,6 +31,7 @@ pub mod net;
 pub mod signal;
 pub mod time;
 mod wakeup;
+mod waking;
 
 pub use config::{Config, Job, Offload, Refused, build};
 pub use driver::{Driver, Turn};

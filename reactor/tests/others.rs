@@ -2,15 +2,19 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
-use support::{DropsJobs, Runtime, both};
+use support::{DropsJobs, Runtime, both, poll_once};
 use telemetry_rt_reactor::Config;
-use telemetry_rt_reactor::io::{AsyncFd, Interest};
+use telemetry_rt_reactor::io::{AsyncFd, AsyncFdRegisterError, Interest};
+use telemetry_rt_reactor::leaf;
 use telemetry_rt_reactor::net::{UdpSocket, UnixDatagram, UnixListener, UnixStream, lookup_host};
 
 #[test]
@@ -125,8 +129,11 @@ fn a_regular_file_cannot_be_watched_and_is_given_back() {
     let _runtime = Runtime::new();
     let file = std::fs::File::open("/proc/self/exe").expect("there is one");
     let error = AsyncFd::try_new(file).expect_err("files are always ready");
-    let (_file, cause) = error.into_parts();
+    let (file, cause) = error.into_parts();
     assert_eq!(cause.kind(), ErrorKind::PermissionDenied);
+    let error: AsyncFdRegisterError<_> = AsyncFd::register(file).expect_err("as before");
+    let (file, _) = error.into_parts();
+    assert!(AsyncFd::register_with_interest(file, Interest::READABLE).is_err());
 }
 
 #[test]
@@ -189,4 +196,118 @@ fn a_turn_waits_no_longer_than_it_may() {
         runtime.driver.turn(Some(Duration::from_millis(30)), false);
         assert!(started.elapsed() >= Duration::from_millis(29));
     }
+}
+
+/// A socket that is connected to a port where nobody listens.
+async fn connected_to_nobody() -> UdpSocket {
+    let gone = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+    let dead = gone.local_addr().expect("is bound");
+    drop(gone);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+    socket.connect(dead).await.expect("connects");
+    socket
+}
+
+#[test]
+fn one_who_waits_for_a_message_learns_that_nobody_listens_there() {
+    type Receive = for<'a> fn(&'a UdpSocket) -> Pin<Box<dyn Future<Output = io::Error> + 'a>>;
+    let ways: [(&str, Receive); 7] = [
+        ("recv", |udp| {
+            Box::pin(async { udp.recv(&mut [0; 8]).await.expect_err("refused") })
+        }),
+        ("recv_from", |udp| {
+            Box::pin(async { udp.recv_from(&mut [0; 8]).await.expect_err("refused") })
+        }),
+        ("peek", |udp| {
+            Box::pin(async { udp.peek(&mut [0; 8]).await.expect_err("refused") })
+        }),
+        ("peek_from", |udp| {
+            Box::pin(async { udp.peek_from(&mut [0; 8]).await.expect_err("refused") })
+        }),
+        ("poll_recv_bytes", |udp| {
+            Box::pin(async {
+                let received = poll_fn(|cx| udp.poll_recv_bytes(cx, &mut [0; 8])).await;
+                received.expect_err("refused")
+            })
+        }),
+        ("poll_recv_bytes_from", |udp| {
+            Box::pin(async {
+                let received = poll_fn(|cx| udp.poll_recv_bytes_from(cx, &mut [0; 8])).await;
+                received.expect_err("refused")
+            })
+        }),
+        ("readable, try_recv", |udp| {
+            Box::pin(async {
+                let ready = udp.ready(Interest::READABLE).await.expect("told");
+                assert!(ready.is_readable());
+                udp.try_recv(&mut [0; 8]).expect_err("refused")
+            })
+        }),
+    ];
+    for (name, receive) in ways {
+        let mut runtime = Runtime::new();
+        let socket = runtime.block_on(connected_to_nobody());
+        runtime.look();
+        let mut receiving = receive(&socket);
+        assert!(poll_once(receiving.as_mut()).is_pending(), "{name}");
+        assert_eq!(socket.try_send(b"anybody?").expect("sends"), 8);
+        let error = runtime.block_on(receiving);
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{name}");
+    }
+}
+
+#[test]
+fn an_error_of_one_message_closes_no_socket() {
+    let mut runtime = Runtime::new();
+    runtime.block_on(async {
+        let socket = connected_to_nobody().await;
+        socket.send(b"anybody?").await.expect("sends");
+        assert!(socket.recv(&mut [0; 8]).await.is_err());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let ready = socket.ready(both).await.expect("told");
+        assert!(ready.is_writable() && !ready.is_write_closed());
+
+        let other = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+        let address = other.local_addr().expect("is bound");
+        socket.connect(address).await.expect("connects");
+        other
+            .send_to(b"here", socket.local_addr().expect("is bound"))
+            .await
+            .expect("sends");
+        assert_eq!(socket.recv(&mut [0; 8]).await.expect("receives"), 4);
+    });
+}
+
+#[test]
+fn one_who_receives_on_a_socket_that_was_shut_down_does_not_try_without_end() {
+    let mut runtime = Runtime::new();
+    let (one, _other) = UnixDatagram::pair().expect("a pair");
+    one.shutdown(std::net::Shutdown::Read).expect("shuts down");
+    runtime.look();
+    let outer = leaf::begin_poll();
+    assert!(poll_once(pin!(one.recv(&mut [0; 8]))).is_pending());
+    assert!(!leaf::end_poll(outer).exhausted);
+}
+
+#[test]
+fn the_budget_of_a_poll_ends_operations_on_a_flooded_descriptor() {
+    let mut runtime = Runtime::new();
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    nix_set_nonblocking(&reader);
+    let mut reader =
+        AsyncFd::with_interest(reader, Interest::READABLE).expect("a pipe can be watched");
+    writer.write_all(&[1; 4096]).expect("writes");
+    runtime.look();
+    let read = Cell::new(0);
+    let mut flood = pin!(async {
+        loop {
+            let one = |fd: &mut io::PipeReader| fd.read(&mut [0; 1]);
+            let count = reader.async_io_mut(Interest::READABLE, one).await;
+            read.set(read.get() + count.expect("there is more"));
+        }
+    });
+    let outer = leaf::begin_poll();
+    let poll: Poll<()> = poll_once(flood.as_mut());
+    assert!(leaf::end_poll(outer).exhausted && poll.is_pending());
+    assert_eq!(read.get(), usize::from(leaf::BUDGET));
 }

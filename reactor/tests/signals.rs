@@ -2,13 +2,17 @@
 
 mod support;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGKILL, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::raise;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
-use support::{Counter, Runtime, both, poll_once};
-use telemetry_rt_reactor::signal::unix::{SignalKind, signal};
+use support::{Counter, Panics, Runtime, both, poll_once};
+use telemetry_rt_reactor::net::UnixStream;
+use telemetry_rt_reactor::signal::unix::{Signal, SignalKind, signal};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -94,4 +98,58 @@ fn shutdown_ends_listening() {
     }
     assert_eq!(runtime.block_on(listener.recv()), None);
     assert!(signal(SignalKind::user_defined1()).is_err());
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_other_receivers_with_it() {
+    let _alone = alone();
+    let mut runtime = Runtime::new();
+    let (mut one, mut other) = (listen_usr1(), listen_usr1());
+    let (counter, counts) = Counter::new();
+    let panics = Arc::new(Panics).into();
+    for (listener, waker) in [(&mut one, &panics), (&mut other, &counts)] {
+        let mut cx = Context::from_waker(waker);
+        assert!(listener.poll_recv(&mut cx).is_pending());
+    }
+    // What else arrives in that turn is not lost either.
+    let (mut stream, watched) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let watched = UnixStream::from_std(watched).expect("watched");
+    let mut cx = Context::from_waker(&counts);
+    assert!(watched.poll_read_ready(&mut cx).is_pending());
+    stream.write_all(b"x").expect("writes");
+    raise(SIGUSR1).expect("raised");
+    assert!(catch_unwind(AssertUnwindSafe(|| runtime.until_event())).is_err());
+    assert_eq!(counter.count(), 2);
+}
+
+fn listen_usr1() -> Signal {
+    signal(SignalKind::user_defined1()).expect("may be caught")
+}
+
+/// Whether the process has a handler for the signal.
+fn is_caught(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(line.expect("a line of it").trim(), 16);
+    caught.expect("hexadecimal") & 1 << (number - 1) != 0
+}
+
+#[test]
+fn a_handler_that_cannot_be_installed_whole_is_not_installed_at_all() {
+    let _alone = alone();
+    let mut runtime = Runtime::new();
+    // The pipe of the process is there from now on, and this driver watches it.
+    let _other = listen_usr1();
+    let kind = SignalKind::alarm();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("asked");
+    setrlimit(Resource::RLIMIT_NOFILE, 0, hard).expect("may be lowered");
+    let refused = signal(kind);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("may be raised again");
+    assert!(refused.is_err());
+    assert!(!is_caught(kind.as_raw_value()));
+
+    let mut listener = signal(kind).expect("descriptors are left");
+    assert!(is_caught(kind.as_raw_value()));
+    raise(kind.as_raw_value()).expect("raised");
+    assert_eq!(runtime.block_on(listener.recv()), Some(()));
 }

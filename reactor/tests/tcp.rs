@@ -2,12 +2,15 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use support::{Counter, Runtime, both, poll_once};
+use support::{Counter, Panics, Runtime, both, poll_once};
+use telemetry_rt_reactor::io::Interest;
 use telemetry_rt_reactor::net::{TcpListener, TcpSocket, TcpStream};
 
 async fn connected() -> (TcpStream, TcpStream) {
@@ -431,4 +434,94 @@ fn a_socket_needs_a_runtime_with_io() {
     };
     let _runtime = Runtime::with(config);
     let _ = telemetry_rt_reactor::net::UnixStream::pair();
+}
+
+#[test]
+fn what_is_sent_behind_urgent_data_arrives() {
+    let mut runtime = Runtime::new();
+    let (client, server) = runtime.block_on(connected());
+    let mut buf = [0; 16];
+    assert_eq!(client.try_write(b"abc").expect("writes"), 3);
+    let urgent = socket2::SockRef::from(&client).send_out_of_band(b"!");
+    assert_eq!(urgent.expect("sends"), 1);
+    assert_eq!(client.try_write(b"def").expect("writes"), 3);
+    // All of it is one report of the operating system.
+    std::thread::sleep(Duration::from_millis(20));
+    runtime.look();
+    // The first read ends before the urgent byte: short, but not the last.
+    for expected in [b"abc", b"def"] {
+        let count = runtime.block_on(read(&server, &mut buf)).expect("reads");
+        assert_eq!(&buf[..count], expected);
+    }
+    assert!(poll_once(pin!(read(&server, &mut buf))).is_pending());
+    assert_eq!(client.try_write(b"ghi").expect("writes"), 3);
+    assert_eq!(runtime.block_on(read(&server, &mut buf)).expect("ok"), 3);
+}
+
+#[test]
+fn one_who_waits_for_urgent_data_is_woken() {
+    let mut runtime = Runtime::new();
+    let (client, server) = runtime.block_on(connected());
+    let mut urgent = pin!(server.ready(Interest::PRIORITY));
+    assert!(poll_once(urgent.as_mut()).is_pending());
+    let sent = socket2::SockRef::from(&client).send_out_of_band(b"!");
+    assert_eq!(sent.expect("sends"), 1);
+    assert!(runtime.block_on(urgent).expect("told").is_priority());
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_others_of_the_turn_with_it() {
+    let mut runtime = Runtime::new();
+    let pairs: Vec<_> = (0..8).map(|_| runtime.block_on(connected())).collect();
+    let (counter, counts) = Counter::new();
+    let panics = std::sync::Arc::new(Panics).into();
+    for (number, (_, server)) in pairs.iter().enumerate() {
+        let waker = if number % 4 == 1 { &panics } else { &counts };
+        let mut cx = Context::from_waker(waker);
+        assert!(server.poll_read_ready(&mut cx).is_pending());
+    }
+    for (client, _) in &pairs {
+        assert_eq!(client.try_write(b"x").expect("writes"), 1);
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(catch_unwind(AssertUnwindSafe(|| runtime.until_event())).is_err());
+    assert_eq!(counter.count(), 6);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_others_of_a_shutdown_with_it() {
+    let mut runtime = Runtime::new();
+    let (client, server) = runtime.block_on(connected());
+    let (counter, counts) = Counter::new();
+    let panics = std::sync::Arc::new(Panics).into();
+    let mut sleep = pin!(telemetry_rt_reactor::time::sleep(Duration::from_secs(60)));
+    let mut cx = Context::from_waker(&panics);
+    assert!(client.poll_read_ready(&mut cx).is_pending());
+    let mut cx = Context::from_waker(&counts);
+    assert!(server.poll_read_ready(&mut cx).is_pending());
+    assert!(sleep.as_mut().poll(&mut cx).is_pending());
+    let shutdown = AssertUnwindSafe(|| runtime.handle.shutdown());
+    assert!(catch_unwind(shutdown).is_err());
+    assert_eq!(counter.count(), 2);
+}
+
+#[test]
+fn the_budget_of_a_poll_ends_waiting_and_trying_in_turn() {
+    use telemetry_rt_reactor::leaf;
+    let mut runtime = Runtime::new();
+    let (client, server) = runtime.block_on(connected());
+    assert_eq!(client.try_write(&[1; 4096]).expect("writes"), 4096);
+    runtime.block_on(server.readable()).expect("readable");
+    let read = Cell::new(0);
+    let mut flood = pin!(async {
+        loop {
+            server.readable().await.expect("readable");
+            let count = server.try_read(&mut [0; 1]);
+            read.set(read.get() + count.expect("there is more"));
+        }
+    });
+    let outer = leaf::begin_poll();
+    let poll: Poll<()> = poll_once(flood.as_mut());
+    assert!(leaf::end_poll(outer).exhausted && poll.is_pending());
+    assert_eq!(read.get(), usize::from(leaf::BUDGET));
 }

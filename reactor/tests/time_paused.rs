@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use telemetry_rt_reactor::leaf;
+use telemetry_rt_reactor::net::UnixStream;
 use telemetry_rt_reactor::time::error::Elapsed;
 use telemetry_rt_reactor::time::{
     InhibitAutoAdvance, Instant, Interval, MissedTickBehavior, advance, interval, interval_at,
@@ -535,4 +536,43 @@ fn deadlines_are_kept_through_four_years_of_steps_of_all_sizes() {
             step = Duration::from_millis(step.as_millis() as u64);
         }
     });
+}
+
+#[test]
+fn a_sleep_of_longer_than_there_is_time_is_one_step() {
+    let mut runtime = Runtime::new(Config {
+        start_paused: true,
+        ..config()
+    });
+    let entered = context::enter(Some(runtime.handle.clone()), Some(0));
+    let mut sleep = pin!(sleep(Duration::from_millis(u64::MAX)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(sleep.as_mut().poll(&mut cx).is_pending());
+    let limit = Some(Duration::from_secs(1));
+    assert_eq!(runtime.driver.turn(limit, true).timers, 1);
+    assert!(sleep.as_mut().poll(&mut cx).is_ready());
+    context::restore(entered);
+}
+
+#[test]
+fn time_does_not_overtake_what_has_arrived_already() {
+    let mut runtime = Runtime::new(Config {
+        start_paused: true,
+        ..config()
+    });
+    runtime.block_on(async {
+        let start = Instant::now();
+        for _ in 0..50 {
+            let (one, other) = UnixStream::pair().expect("a pair");
+            let readable = timeout(5 * MS, other.readable());
+            assert_eq!(one.try_write(b"x").or_else(|_| nudge(&one)).expect("ok"), 1);
+            readable.await.expect("in time").expect("readable");
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    });
+}
+
+/// Writes past the readiness, which is not known yet.
+fn nudge(stream: &UnixStream) -> std::io::Result<usize> {
+    socket2::SockRef::from(stream).send(b"x")
 }

@@ -17,7 +17,7 @@ pub use telemetry_rt_reactor::io::{AsyncFd, Interest, Ready};
 /// The guards and errors of [`AsyncFd`].
 pub mod unix {
     pub use telemetry_rt_reactor::io::{
-        AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdTryNewError, TryIoError,
+        AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, TryIoError,
     };
 }
 

@@ -1,10 +1,10 @@
 //! Readiness of a descriptor of any kind.
 
 use super::interest::{Interest, Ready};
+use super::kind::Kind;
 use super::readiness::ReadyEvent;
 use super::slot::Direction;
 use super::watched::Watched;
-use crate::context;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -46,7 +46,7 @@ impl<T: AsRawFd> AsyncFd<T> {
 
     /// As [`new`](AsyncFd::new), with an error that gives `inner` back.
     #[track_caller]
-    pub fn try_new(inner: T) -> Result<AsyncFd<T>, AsyncFdTryNewError<T>> {
+    pub fn try_new(inner: T) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
         AsyncFd::try_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
 
@@ -55,11 +55,30 @@ impl<T: AsRawFd> AsyncFd<T> {
     pub fn try_with_interest(
         inner: T,
         interest: Interest,
-    ) -> Result<AsyncFd<T>, AsyncFdTryNewError<T>> {
-        match Watched::with_handle(inner, interest, context::expect_current()) {
+    ) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
+        match Watched::of_kind(inner, interest, Kind::default()) {
             Ok(watched) => Ok(AsyncFd { watched }),
-            Err((inner, cause)) => Err(AsyncFdTryNewError { inner, cause }),
+            Err((inner, cause)) => Err(AsyncFdRegisterError { inner, cause }),
         }
+    }
+
+    /// [`try_new`](AsyncFd::try_new), under the name that newer code for tokio calls.
+    ///
+    /// There it is `unsafe`, for what the top of this page asks of the descriptor. Here nothing is
+    /// unsound when that is broken: the events of one descriptor are taken for those of another.
+    #[track_caller]
+    pub fn register(inner: T) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
+        AsyncFd::try_new(inner)
+    }
+
+    /// [`try_with_interest`](AsyncFd::try_with_interest), under its other name: see
+    /// [`register`](AsyncFd::register).
+    #[track_caller]
+    pub fn register_with_interest(
+        inner: T,
+        interest: Interest,
+    ) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
+        AsyncFd::try_with_interest(inner, interest)
     }
 
     /// The descriptor.
@@ -374,38 +393,38 @@ fn unless_it_would_block<R>(
 pub struct TryIoError(());
 
 /// A descriptor that could not be watched, and why.
-pub struct AsyncFdTryNewError<T> {
+pub struct AsyncFdRegisterError<T> {
     inner: T,
     cause: io::Error,
 }
 
-impl<T> AsyncFdTryNewError<T> {
+impl<T> AsyncFdRegisterError<T> {
     /// The descriptor and the cause.
     pub fn into_parts(self) -> (T, io::Error) {
         (self.inner, self.cause)
     }
 }
 
-impl<T> fmt::Display for AsyncFdTryNewError<T> {
+impl<T> fmt::Display for AsyncFdRegisterError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.cause, f)
     }
 }
 
-impl<T> fmt::Debug for AsyncFdTryNewError<T> {
+impl<T> fmt::Debug for AsyncFdRegisterError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.cause, f)
     }
 }
 
-impl<T> std::error::Error for AsyncFdTryNewError<T> {
+impl<T> std::error::Error for AsyncFdRegisterError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.cause)
     }
 }
 
-impl<T> From<AsyncFdTryNewError<T>> for io::Error {
-    fn from(error: AsyncFdTryNewError<T>) -> io::Error {
+impl<T> From<AsyncFdRegisterError<T>> for io::Error {
+    fn from(error: AsyncFdRegisterError<T>) -> io::Error {
         error.cause
     }
 }

@@ -1,4 +1,9 @@
 //! The two sets: what one wants to know of a descriptor, and what is known.
+//!
+//! Who waits for an *error*? Those who ask for [`Interest::ERROR`], and nobody else by the
+//! interest itself, so that one who reads does not clear the error that another waits for.
+//! Readers and writers of a stream learn of it because the end of a direction comes along.
+//! Sockets for messages turn it into something to receive, which it is to them: see `kind`.
 
 use std::fmt;
 use std::ops;
@@ -117,9 +122,9 @@ impl Ready {
     pub const READABLE: Ready = Ready(READABLE);
     /// Data can be written.
     pub const WRITABLE: Ready = Ready(WRITABLE);
-    /// The other side will send nothing more. Final.
+    /// The other side will send nothing more. Final for streams.
     pub const READ_CLOSED: Ready = Ready(READ_CLOSED);
-    /// Nothing more can be sent. Final.
+    /// Nothing more can be sent. Final for streams.
     pub const WRITE_CLOSED: Ready = Ready(WRITE_CLOSED);
     /// Urgent data can be read.
     pub const PRIORITY: Ready = Ready(PRIORITY);
@@ -128,9 +133,6 @@ impl Ready {
     /// Everything.
     pub const ALL: Ready =
         Ready(READABLE | WRITABLE | READ_CLOSED | WRITE_CLOSED | PRIORITY | ERROR);
-
-    /// The states that never end once they were reached.
-    pub(crate) const FINAL: Ready = Ready(READ_CLOSED | WRITE_CLOSED);
 
     pub(crate) fn of_event(event: &mio::event::Event) -> Ready {
         let seen = [

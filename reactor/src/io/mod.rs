@@ -4,6 +4,7 @@
 //! reactor remembers it until an operation finds that it is no longer true. In reading order:
 //!
 //! * `interest`: [`Interest`] and [`Ready`], the two sets.
+//! * `kind`: what the reports of the operating system mean for which kind of descriptor.
 //! * `readiness`: the word that remembers, and forgets only what was seen.
 //! * `slot`: the word and the wakers of those who wait for it; one per descriptor.
 //! * `registry`: all slots of a driver, found by token.
@@ -14,6 +15,7 @@
 
 mod async_fd;
 mod interest;
+mod kind;
 mod readiness;
 mod registry;
 mod slot;
@@ -23,9 +25,10 @@ mod tokio_io;
 mod watched;
 
 pub use async_fd::{
-    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdTryNewError, TryIoError,
+    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, TryIoError,
 };
 pub use interest::{Interest, Ready};
+pub(crate) use kind::Kind;
 pub(crate) use registry::{Arrivals, Registry, SIGNALS, WAKEUP};
 pub(crate) use slot::Direction;
 pub use stream::RawStream;

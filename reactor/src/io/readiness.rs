@@ -69,9 +69,9 @@ impl Readiness {
         self.change(|view| Some(view.with(view.ready() | ready, view.tick().wrapping_add(1))));
     }
 
-    /// An operation that saw `event` found it no longer true. What is final stays.
-    pub(crate) fn forget(&self, event: ReadyEvent) {
-        let seen = event.ready - Ready::FINAL;
+    /// An operation that saw `event` found it no longer true. What is in `lasting` stays.
+    pub(crate) fn forget(&self, event: ReadyEvent, lasting: Ready) {
+        let seen = event.ready - lasting;
         self.change(|view| {
             let is_newer = view.tick() != event.tick;
             (!is_newer).then(|| view.with(view.ready() - seen, view.tick()))
@@ -125,7 +125,7 @@ mod tests {
         let word = Readiness::default();
         word.add(Ready::READABLE | Ready::WRITABLE);
         let event = word.look(Ready::READABLE).expect("not shut");
-        word.forget(event);
+        word.forget(event, Ready::EMPTY);
         assert_eq!(seen(&word), Ready::WRITABLE);
     }
 
@@ -135,15 +135,16 @@ mod tests {
         word.add(Ready::READABLE);
         let event = word.look(Ready::READABLE).expect("not shut");
         word.add(Ready::READABLE);
-        word.forget(event);
+        word.forget(event, Ready::EMPTY);
         assert_eq!(seen(&word), Ready::READABLE);
     }
 
     #[test]
-    fn the_end_of_a_stream_is_never_forgotten() {
+    fn what_lasts_is_never_forgotten() {
         let word = Readiness::default();
         word.add(Ready::READABLE | Ready::READ_CLOSED);
-        word.forget(word.look(Ready::ALL).expect("not shut"));
+        let event = word.look(Ready::ALL).expect("not shut");
+        word.forget(event, Ready::READ_CLOSED);
         assert_eq!(seen(&word), Ready::READ_CLOSED);
     }
 

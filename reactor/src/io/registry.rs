@@ -5,8 +5,10 @@
 //! another descriptor by then: the generation tells, and the event is thrown away.
 
 use super::interest::{Interest, Ready};
+use super::kind::Kind;
 use super::slot::Slot;
 use crate::handle::shutting_down;
+use crate::waking::wake_all;
 use mio::unix::SourceFd;
 use parking_lot::Mutex;
 use slab::Slab;
@@ -77,8 +79,13 @@ impl Registry {
     }
 
     /// Watches `fd` until [`deregister`](Registry::deregister).
-    pub(crate) fn register(&self, fd: RawFd, interest: Interest) -> io::Result<(Token, Arc<Slot>)> {
-        let slot = Arc::new(Slot::default());
+    pub(crate) fn register(
+        &self,
+        fd: RawFd,
+        interest: Interest,
+        kind: Kind,
+    ) -> io::Result<(Token, Arc<Slot>)> {
+        let slot = Arc::new(Slot::new(kind));
         let token = self.slots.lock().insert(Arc::clone(&slot))?;
         let registered =
             self.selector
@@ -108,8 +115,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Refuses new descriptors and wakes everybody who waits for one.
-    pub(crate) fn shutdown(&self) {
+    /// Refuses new descriptors; adds to `wakers` everybody who waits for one.
+    pub(crate) fn shutdown(&self, wakers: &mut Vec<Waker>) {
         let mut slots = self.slots.lock();
         slots.shut = true;
         let all: Vec<_> = slots
@@ -118,11 +125,9 @@ impl Registry {
             .map(|(_, entry)| Arc::clone(&entry.slot))
             .collect();
         drop(slots);
-        let mut wakers = Vec::new();
         for slot in all {
-            slot.shut(&mut wakers);
+            slot.shut(wakers);
         }
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -158,15 +163,24 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Tells the slots, then wakes; says how many events found their slot.
-    pub(crate) fn hand_out(&mut self, registry: &Registry, events: &mio::Events) -> u32 {
+    /// Tells the slots, and collects who waits; says how many events found their slot.
+    pub(crate) fn collect(&mut self, registry: &Registry, events: &mio::Events) -> u32 {
         self.find(registry, events);
         let count = self.slots.len() as u32;
         for (slot, ready) in self.slots.drain(..) {
             slot.arrived(ready, &mut self.wakers);
         }
-        self.wakers.drain(..).for_each(Waker::wake);
         count
+    }
+
+    /// Those who will be woken; others may be added.
+    pub(crate) fn wakers(&mut self) -> &mut Vec<Waker> {
+        &mut self.wakers
+    }
+
+    /// Wakes who was collected.
+    pub(crate) fn wake(&mut self) {
+        wake_all(self.wakers.drain(..));
     }
 
     fn find(&mut self, registry: &Registry, events: &mio::Events) {

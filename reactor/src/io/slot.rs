@@ -11,6 +11,7 @@
 //! run code of others.
 
 use super::interest::{Interest, Ready};
+use super::kind::Kind;
 use super::readiness::{Readiness, ReadyEvent, Shut};
 use parking_lot::Mutex;
 use slab::Slab;
@@ -36,6 +37,7 @@ impl Direction {
 /// One descriptor.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
+    kind: Kind,
     readiness: Readiness,
     waiters: Mutex<Waiters>,
 }
@@ -55,6 +57,13 @@ struct Waiter {
 }
 
 impl Slot {
+    pub(crate) fn new(kind: Kind) -> Slot {
+        Slot {
+            kind,
+            ..Slot::default()
+        }
+    }
+
     /// What is known now of what answers `interest`; it may be nothing.
     pub(crate) fn look(&self, interest: Interest) -> Result<ReadyEvent, Shut> {
         self.readiness.look(interest.answers())
@@ -62,7 +71,7 @@ impl Slot {
 
     /// See [`Readiness::forget`].
     pub(crate) fn forget(&self, event: ReadyEvent) {
-        self.readiness.forget(event);
+        self.readiness.forget(event, self.kind.is_final());
     }
 
     /// Waits in the one place of `direction`.
@@ -113,6 +122,7 @@ impl Slot {
 
     /// The operating system reported `ready`: adds to `wakers` those to be woken.
     pub(crate) fn arrived(&self, ready: Ready, wakers: &mut Vec<Waker>) {
+        let ready = self.kind.meaning_of(ready);
         self.readiness.add(ready);
         self.waiters.lock().collect(ready, wakers);
     }

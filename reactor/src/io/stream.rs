@@ -13,8 +13,10 @@ pub trait RawStream: AsRawFd + AsFd {
     /// Whether a read that does not fill its buffer has taken all there was, so that the next
     /// one need not be tried before more arrives.
     ///
-    /// True of TCP. Not of Unix sockets: there a read ends early where descriptors or
-    /// credentials were sent along, with more bytes behind them.
+    /// True of TCP, but for urgent data: a read ends before it, with more bytes behind. So a
+    /// short read does not count where urgent data was seen, and this is false where the
+    /// operating system is not asked for it. Not true of Unix sockets: there a read ends early
+    /// where descriptors or credentials were sent along.
     const SHORT_READ_MEANS_EMPTY: bool;
 
     /// Reads once, not blocking.
@@ -28,7 +30,7 @@ pub trait RawStream: AsRawFd + AsFd {
 }
 
 impl RawStream for mio::net::TcpStream {
-    const SHORT_READ_MEANS_EMPTY: bool = true;
+    const SHORT_READ_MEANS_EMPTY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &*self, buf)
@@ -85,7 +87,7 @@ impl<S: RawStream> Watched<S> {
     ) -> Poll<io::Result<usize>> {
         self.poll_event_io(cx, Direction::Read, |event| {
             let count = read()?;
-            if S::SHORT_READ_MEANS_EMPTY {
+            if S::SHORT_READ_MEANS_EMPTY && !self.has_urgent_data() {
                 self.forget_after_short(event, count, room);
             }
             Ok(count)
@@ -122,6 +124,14 @@ impl<S: RawStream> Watched<S> {
 
     pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_io(Interest::WRITABLE, || self.get().write_vectored(bufs))
+    }
+
+    /// Whether urgent data ever was reported: whoever reads does not forget it. Urgent data that
+    /// has arrived and was not reported yet is an event to come, which makes the stream readable
+    /// again.
+    fn has_urgent_data(&self) -> bool {
+        self.look(Interest::PRIORITY)
+            .is_ok_and(|event| event.ready.is_priority())
     }
 
     /// A transfer that stopped short has used up what was there: the next one would block, and

@@ -5,6 +5,7 @@
 //! block forgets the readiness that was seen before it, no more.
 
 use super::interest::Interest;
+use super::kind::Kind;
 use super::readiness::{ReadyEvent, Shut};
 use super::registry::Token;
 use super::slot::{Direction, Slot};
@@ -12,7 +13,6 @@ use crate::context;
 use crate::handle::{Handle, shutting_down};
 use crate::leaf::{self, Waiting};
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -36,23 +36,27 @@ impl<S: AsRawFd + RefUnwindSafe> RefUnwindSafe for Watched<S> {}
 
 impl<S: AsRawFd> Watched<S> {
     /// Registers with the current runtime, for reading and writing. `inner` must not block.
+    ///
+    /// For urgent data too: it costs nothing where none is sent, and a short read must know of
+    /// it (see [`RawStream`](super::stream::RawStream)).
     #[track_caller]
-    pub(crate) fn new(inner: S) -> io::Result<Watched<S>> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        Watched::with_handle(inner, interest, context::expect_current()).map_err(|(_, error)| error)
+    pub(crate) fn new(inner: S, kind: Kind) -> io::Result<Watched<S>> {
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        Watched::of_kind(inner, interest, kind).map_err(|(_, error)| error)
     }
 
-    /// Registers with `handle`; gives `inner` back when that fails.
+    /// Registers with the current runtime; gives `inner` back when that fails.
     #[track_caller]
-    pub(crate) fn with_handle(
+    pub(crate) fn of_kind(
         inner: S,
         interest: Interest,
-        handle: Handle,
+        kind: Kind,
     ) -> Result<Watched<S>, (S, io::Error)> {
-        match handle
+        let handle = context::expect_current();
+        let registered = handle
             .expect_registry()
-            .register(inner.as_raw_fd(), interest)
-        {
+            .register(inner.as_raw_fd(), interest, kind);
+        match registered {
             Ok((token, slot)) => Ok(Watched {
                 inner: Some(inner),
                 handle,
@@ -184,7 +188,6 @@ impl<S: AsRawFd> Watched<S> {
     ) -> io::Result<R> {
         loop {
             let event = self.readiness(interest).await?;
-            poll_fn(leaf::poll_proceed).await.made_progress();
             let result = self.forgetting(event, operation());
             if !would_block(&result) {
                 return result;
@@ -244,8 +247,17 @@ impl Future for Awaiting<'_> {
     type Output = io::Result<ReadyEvent>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The operation that follows pays nothing: a task that only waits and tries would never
+        // yield on a descriptor that is always ready.
+        let proceed = ready!(leaf::poll_proceed(cx));
         let this = &mut *self;
-        waiting(this.slot.poll_future(cx, this.interest, &mut this.key))
+        let event = ready!(waiting(this.slot.poll_future(
+            cx,
+            this.interest,
+            &mut this.key
+        )))?;
+        proceed.made_progress();
+        Poll::Ready(Ok(event))
     }
 }
 

@@ -3,9 +3,10 @@
 //! Two macros, because the methods must be inherent ones of each type (that is what code written
 //! for other runtimes calls) and say the same of each.
 
-/// A socket's descriptor and its conversions from and to the standard library's type.
+/// A socket's descriptor and its conversions from and to the standard library's type. `$kind` is
+/// one of [`Kind`](crate::io::Kind).
 macro_rules! descriptor {
-    ($socket:ident, $raw:ty, $std:ty) => {
+    ($socket:ident, $raw:ty, $std:ty, $kind:ident) => {
         impl $socket {
             /// Watches a socket of the standard library on the current runtime. The socket is
             /// put into non-blocking mode.
@@ -36,7 +37,7 @@ macro_rules! descriptor {
             /// Watches a socket that is in non-blocking mode.
             #[track_caller]
             pub(crate) fn from_raw(raw: $raw) -> ::std::io::Result<$socket> {
-                let watched = $crate::io::Watched::new(raw)?;
+                let watched = $crate::io::Watched::new(raw, $crate::io::Kind::$kind)?;
                 Ok($socket { watched })
             }
         }

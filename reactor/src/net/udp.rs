@@ -11,7 +11,12 @@ pub struct UdpSocket {
     watched: Watched<mio::net::UdpSocket>,
 }
 
-descriptor!(UdpSocket, mio::net::UdpSocket, std::net::UdpSocket);
+descriptor!(
+    UdpSocket,
+    mio::net::UdpSocket,
+    std::net::UdpSocket,
+    Datagrams
+);
 readiness!(UdpSocket);
 datagrams!(UdpSocket, mio::net::UdpSocket);
 

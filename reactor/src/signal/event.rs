@@ -46,24 +46,24 @@ struct Receivers {
     wakers: Slab<Option<Waker>>,
 }
 
-/// Tells the receivers what has arrived; says how many kinds.
-pub(crate) fn deliver() -> u32 {
+/// Tells the receivers what has arrived, and adds them to `wakers`; says how many kinds.
+pub(crate) fn deliver(wakers: &mut Vec<Waker>) -> u32 {
     let Some(process) = PROCESS.get() else {
         return 0;
     };
     process.empty_pipe();
     let kinds = process.kinds.lock().clone();
     let arrived = kinds.iter().filter(|kind| kind.take());
-    arrived.map(|kind| kind.deliver()).count() as u32
+    arrived.map(|kind| kind.deliver(wakers)).count() as u32
 }
 
-/// Wakes all receivers, so that they see whether their runtime is shut down.
-pub(crate) fn wake_receivers() {
+/// Adds all receivers to `wakers`, who are to see whether their runtime is shut down.
+pub(crate) fn receivers(wakers: &mut Vec<Waker>) {
     let Some(process) = PROCESS.get() else {
         return;
     };
     let kinds = process.kinds.lock().clone();
-    kinds.iter().for_each(|kind| kind.wake());
+    kinds.iter().for_each(|kind| kind.collect(wakers));
 }
 
 /// The end of the pipe that a driver watches.
@@ -108,11 +108,22 @@ impl Process {
             raised: Arc::default(),
             receivers: Mutex::default(),
         });
-        // In this order: handlers of one signal run in the order they were registered in.
-        signal_hook::flag::register(number, Arc::clone(&kind.raised))?;
-        signal_hook::low_level::pipe::register(number, self.writer.try_clone()?)?;
+        self.install(&kind)?;
         kinds.push(Arc::clone(&kind));
         Ok(kind)
+    }
+
+    /// Installs both handlers or neither. What can fail for want of descriptors comes first: once
+    /// a handler was installed, the default action of the signal is off for good.
+    fn install(&self, kind: &Kind) -> io::Result<()> {
+        let writer = self.writer.try_clone()?;
+        // In this order: handlers of one signal run in the order they were registered in.
+        let flag = signal_hook::flag::register(kind.number, Arc::clone(&kind.raised))?;
+        if let Err(error) = signal_hook::low_level::pipe::register(kind.number, writer) {
+            signal_hook::low_level::unregister(flag);
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn empty_pipe(&self) {
@@ -130,20 +141,15 @@ impl Kind {
         self.raised.swap(false, Ordering::SeqCst)
     }
 
-    fn deliver(&self) {
+    fn deliver(&self, wakers: &mut Vec<Waker>) {
         self.receivers.lock().delivered += 1;
-        self.wake();
+        self.collect(wakers);
     }
 
-    fn wake(&self) {
+    fn collect(&self, wakers: &mut Vec<Waker>) {
         let mut receivers = self.receivers.lock();
-        let wakers: Vec<_> = receivers
-            .wakers
-            .iter_mut()
-            .filter_map(|(_, waker)| waker.take())
-            .collect();
-        drop(receivers);
-        wakers.into_iter().for_each(Waker::wake);
+        let waiting = receivers.wakers.iter_mut();
+        wakers.extend(waiting.filter_map(|(_, waker)| waker.take()));
     }
 }
 

@@ -9,7 +9,7 @@
 mod event;
 pub mod unix;
 
-pub(crate) use event::{deliver, wake_receivers};
+pub(crate) use event::{deliver, receivers};
 
 use std::io;
 

@@ -7,6 +7,7 @@
 //! 3. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
 
 use super::wheel::{Key, Moved, NEVER, Wheel};
+use crate::waking::wake_all;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -64,10 +65,10 @@ impl Shard {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// The same, after the timers that were removed are left out.
+    /// Exactly the tick of the earliest timer. Cost: see [`Wheel::earliest_exactly`].
     pub(super) fn refresh_next(&self) -> u64 {
         let locked = self.locked.lock();
-        self.set_next(locked.wheel.earliest())
+        self.set_next(locked.wheel.earliest_exactly())
     }
 
     pub(super) fn insert(&self, tick: u64, waker: Waker) -> Insert {
@@ -137,15 +138,12 @@ impl Shard {
         }
     }
 
-    /// Refuses timers from now on, and wakes all that are pending.
-    pub(super) fn close(&self) {
-        let pending = {
-            let mut locked = self.locked.lock();
-            locked.closed = true;
-            self.set_next(NEVER);
-            locked.wheel.take_all()
-        };
-        wake_all(pending);
+    /// Refuses timers from now on; adds to `wakers` those of all that are pending.
+    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+        let mut locked = self.locked.lock();
+        locked.closed = true;
+        self.set_next(NEVER);
+        wakers.extend(locked.wheel.take_all());
     }
 
     fn take_due(&self, now: u64) -> [Option<Waker>; BATCH] {
@@ -173,21 +171,4 @@ impl Shard {
         self.next.store(tick, Ordering::Relaxed);
         tick
     }
-}
-
-/// Wakes all, and says how many. When one of them panics the others are not forgotten.
-fn wake_all(wakers: impl Iterator<Item = Waker>) -> u32 {
-    struct Rest<I: Iterator<Item = Waker>>(I);
-    impl<I: Iterator<Item = Waker>> Drop for Rest<I> {
-        fn drop(&mut self) {
-            self.0.by_ref().for_each(Waker::wake);
-        }
-    }
-    let mut rest = Rest(wakers);
-    let mut woken = 0;
-    for waker in rest.0.by_ref() {
-        waker.wake();
-        woken += 1;
-    }
-    woken
 }

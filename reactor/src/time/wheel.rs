@@ -19,8 +19,10 @@
 //! A timer lies on the level of the highest group of six bits in which its tick differs from
 //! `elapsed`, so that all of level `n` is earlier than all of level `n + 1`. When `elapsed`
 //! reaches the start of a slot, the slot is opened and its timers are placed again, lower, until
-//! they land in the list of those that are due. A timer further away than level 5 reaches waits
-//! in the slot of level 5 that its bits name, and is placed there again each time round.
+//! they land in the list of those that are due. A timer further away than level 5 reaches lies
+//! in the slot of level 5 that its bits name, among those of earlier rounds. So the slots of
+//! level 5 are not opened in turn, but where `far` says that the earliest of its timers is: years
+//! without a timer are one step.
 //!
 //! Entries live in a slab and are linked by index, so that a timer can leave its list in O(1)
 //! and the memory of one is used again by the next. A key carries the entry's serial number: an
@@ -34,6 +36,8 @@ const BITS: usize = SLOTS.trailing_zeros() as usize;
 /// The list after those of the slots: timers that are due and not yet handed out.
 const DUE: usize = LEVELS * SLOTS;
 const NONE: u32 = u32::MAX;
+/// The level whose slots hold timers of several rounds.
+const FAR: usize = LEVELS - 1;
 /// How many entries of a slot are looked at to name its earliest one exactly.
 const LOOK_AT: usize = 8;
 
@@ -62,6 +66,9 @@ pub(super) enum Moved<T> {
 
 pub(super) struct Wheel<T> {
     elapsed: u64,
+    /// While level 5 is occupied: not after any of its ticks, and exactly the earliest of them
+    /// unless that one was removed.
+    far: u64,
     serial: u64,
     /// One bit a slot: whether its list has entries.
     occupied: [u64; LEVELS],
@@ -99,6 +106,7 @@ impl<T> Wheel<T> {
     pub(super) fn new() -> Wheel<T> {
         Wheel {
             elapsed: 0,
+            far: NEVER,
             serial: 0,
             occupied: [0; LEVELS],
             lists: [EMPTY; DUE + 1],
@@ -185,6 +193,20 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// The tick of the earliest timer; [`NEVER`] when the wheel is empty.
+    ///
+    /// Cost: as many steps as there are timers in a slot, or on level 5.
+    pub(super) fn earliest_exactly(&self) -> u64 {
+        if self.lists[DUE].head != NONE {
+            return self.elapsed;
+        }
+        match self.first_slot() {
+            None => NEVER,
+            Some(slot) if level_of(slot.list) == FAR => self.earliest_far(),
+            Some(slot) => self.ticks_in(slot.list).min().unwrap_or(slot.start),
+        }
+    }
+
     /// Empties the wheel and gives out all loads. Keys given out before find nothing.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.occupied = [0; LEVELS];
@@ -208,39 +230,45 @@ impl<T> Wheel<T> {
     fn first_slot(&self) -> Option<Slot> {
         let level = self.occupied.iter().position(|slots| *slots != 0)?;
         let shift = level * BITS;
+        if level == FAR {
+            return Some(slot_at(level, self.far >> shift));
+        }
         // The slot of `elapsed` itself has been opened; what its bit says lies a round ahead.
         let next = (self.elapsed >> shift) + 1;
         let rotation = (next % SLOTS as u64) as u32;
         let ahead = self.occupied[level].rotate_right(rotation).trailing_zeros();
-        let position = next + u64::from(ahead);
-        Some(Slot {
-            list: level * SLOTS + (position % SLOTS as u64) as usize,
-            start: position << shift,
-        })
+        Some(slot_at(level, next + u64::from(ahead)))
     }
 
-    /// The earliest tick in `slot`, unless there are too many to look at, or they may be those
-    /// of later rounds.
+    /// The earliest tick in `slot`, unless there are too many to look at.
     fn earliest_of(&self, slot: &Slot) -> Option<u64> {
-        if slot.list / SLOTS == LEVELS - 1 {
-            return None;
+        if level_of(slot.list) == FAR {
+            return Some(self.far);
         }
-        let mut earliest = NEVER;
-        let mut index = self.lists[slot.list].head;
-        for _ in 0..LOOK_AT {
-            earliest = earliest.min(self.entries[index as usize].tick);
-            index = self.entries[index as usize].next;
-            if index == NONE {
-                return Some(earliest);
-            }
-        }
-        None
+        let mut ticks = self.ticks_in(slot.list);
+        let earliest = ticks.by_ref().take(LOOK_AT).min();
+        earliest.filter(|_| ticks.next().is_none())
+    }
+
+    /// The earliest tick of level 5.
+    fn earliest_far(&self) -> u64 {
+        let slots = FAR * SLOTS..DUE;
+        slots
+            .flat_map(|list| self.ticks_in(list))
+            .min()
+            .unwrap_or(NEVER)
+    }
+
+    fn ticks_in(&self, list: usize) -> impl Iterator<Item = u64> {
+        let entry = |index: u32| self.entries.get(index as usize);
+        let first = entry(self.lists[list].head);
+        std::iter::successors(first, move |before| entry(before.next)).map(|entry| entry.tick)
     }
 
     /// Moves time to the start of `slot`, and its timers to where they belong from there.
     fn open(&mut self, slot: Slot) {
         self.elapsed = slot.start;
-        self.occupied[slot.list / SLOTS] &= !bit(slot.list);
+        self.occupied[level_of(slot.list)] &= !bit(slot.list);
         let list = std::mem::replace(&mut self.lists[slot.list], EMPTY);
         let mut index = list.head;
         while index != NONE {
@@ -248,11 +276,15 @@ impl<T> Wheel<T> {
             self.place(index);
             index = next;
         }
+        if level_of(slot.list) == FAR {
+            self.far = self.earliest_far();
+        }
     }
 
     /// Appends an entry that is in no list to the one where it belongs.
     fn place(&mut self, index: u32) {
-        let list = list_of(self.elapsed, self.entries[index as usize].tick);
+        let tick = self.entries[index as usize].tick;
+        let list = list_of(self.elapsed, tick);
         let last = std::mem::replace(&mut self.lists[list].tail, index);
         let entry = &mut self.entries[index as usize];
         entry.list = list as u16;
@@ -262,9 +294,17 @@ impl<T> Wheel<T> {
             NONE => self.lists[list].head = index,
             last => self.entries[last as usize].next = index,
         }
-        if list != DUE {
-            self.occupied[list / SLOTS] |= bit(list);
+        if list == DUE {
+            return;
         }
+        let level = level_of(list);
+        if level == FAR {
+            self.far = match self.occupied[FAR] {
+                0 => tick,
+                _ => self.far.min(tick),
+            };
+        }
+        self.occupied[level] |= bit(list);
     }
 
     fn unlink(&mut self, index: u32) {
@@ -279,7 +319,7 @@ impl<T> Wheel<T> {
             next => self.entries[next as usize].prev = prev,
         }
         if self.lists[list].head == NONE && list != DUE {
-            self.occupied[list / SLOTS] &= !bit(list);
+            self.occupied[level_of(list)] &= !bit(list);
         }
     }
 }
@@ -291,6 +331,17 @@ fn list_of(elapsed: u64, tick: u64) -> usize {
     let level = ((elapsed ^ tick).ilog2() as usize / BITS).min(LEVELS - 1);
     let slot = (tick >> (level * BITS)) as usize % SLOTS;
     level * SLOTS + slot
+}
+
+fn slot_at(level: usize, position: u64) -> Slot {
+    Slot {
+        list: level * SLOTS + (position % SLOTS as u64) as usize,
+        start: position << (level * BITS),
+    }
+}
+
+fn level_of(list: usize) -> usize {
+    list / SLOTS
 }
 
 fn bit(list: usize) -> u64 {

@@ -92,8 +92,8 @@ impl Wheels {
         }
     }
 
-    /// The driver was woken during the wait: there is something to do before a paused clock
-    /// moves on. To be called before [`end_wait`](Wheels::end_wait).
+    /// The driver was woken during the wait, or I/O arrived: there is something to do before a
+    /// paused clock moves on. To be called before [`end_wait`](Wheels::end_wait).
     pub(crate) fn forgo_advance(&self) {
         // Relaxed: as in `end_wait`.
         self.advance_to.store(NEVER, Ordering::Relaxed);
@@ -119,10 +119,10 @@ impl Wheels {
         telemetry_rt_clock::instant().checked_add(left)
     }
 
-    /// Takes no timers from now on, and wakes those who wait for one: polling a sleep that has
-    /// not elapsed panics, as it would wait for ever.
-    pub(crate) fn shutdown(&self) {
-        self.shards.iter().for_each(|shard| shard.close());
+    /// Takes no timers from now on; adds to `wakers` those who wait for one. Polling a sleep that
+    /// has not elapsed panics from then on, as it would wait for ever.
+    pub(crate) fn shutdown(&self, wakers: &mut Vec<Waker>) {
+        self.shards.iter().for_each(|shard| shard.close(wakers));
     }
 
     fn begin_paused_wait(&self, max_wait: Option<Duration>, may_advance: bool) -> Option<Duration> {
@@ -281,6 +281,7 @@ fn spread() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waking::tests::{Counts, Panics};
     use std::sync::Arc;
     use std::task::Wake;
 
@@ -288,6 +289,12 @@ mod tests {
 
     fn paused(shards: usize) -> Wheels {
         Wheels::new(shards, true, true)
+    }
+
+    fn shut_down(wheels: &Wheels) {
+        let mut wakers = Vec::new();
+        wheels.shutdown(&mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn add(wheels: &Wheels, after: Duration, own: Option<usize>) -> (Ticket, bool) {
@@ -402,26 +409,14 @@ mod tests {
         }
         assert_eq!(wheels.clock().advance(50 * MS), Ok(()));
         assert_eq!(wheels.fire_due(), 50);
-        wheels.shutdown();
+        shut_down(&wheels);
         assert_eq!(Arc::strong_count(&wheels), 1, "every waker is gone");
     }
 
     #[test]
     fn a_waker_that_panics_does_not_take_the_others_with_it() {
-        struct Panics;
-        impl Wake for Panics {
-            fn wake(self: Arc<Self>) {
-                panic!("on purpose");
-            }
-        }
-        struct Counts(AtomicUsize);
-        impl Wake for Counts {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
         let wheels = paused(1);
-        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let counts = Arc::new(Counts::default());
         let at = wheels.now() + MS;
         drop(wheels.insert(at, &Arc::new(Panics).into(), Some(0)));
         for _ in 0..10 {
@@ -430,14 +425,14 @@ mod tests {
         assert_eq!(wheels.clock().advance(MS), Ok(()));
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wheels.fire_due()));
         assert!(caught.is_err());
-        assert_eq!(counts.0.load(Ordering::Relaxed), 10);
+        assert_eq!(counts.count(), 10);
     }
 
     #[test]
     fn a_shard_that_was_shut_down_says_so_to_old_and_new_timers() {
         let wheels = paused(1);
         let (ticket, _) = add(&wheels, MS, Some(0));
-        wheels.shutdown();
+        shut_down(&wheels);
         assert!(matches!(wheels.look(ticket, Waker::noop()), Timed::Closed));
         let later = wheels.now() + MS;
         let (timed, WakeDriver(wake)) = wheels.insert(later, Waker::noop(), Some(0));

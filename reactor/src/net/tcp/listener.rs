@@ -15,7 +15,12 @@ pub struct TcpListener {
     watched: Watched<mio::net::TcpListener>,
 }
 
-descriptor!(TcpListener, mio::net::TcpListener, std::net::TcpListener);
+descriptor!(
+    TcpListener,
+    mio::net::TcpListener,
+    std::net::TcpListener,
+    Stream
+);
 
 impl TcpListener {
     /// Listens on the first of the addresses that works. The address can be bound again at once

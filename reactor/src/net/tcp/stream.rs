@@ -17,7 +17,7 @@ pub struct TcpStream {
     watched: Watched<mio::net::TcpStream>,
 }
 
-descriptor!(TcpStream, mio::net::TcpStream, std::net::TcpStream);
+descriptor!(TcpStream, mio::net::TcpStream, std::net::TcpStream, Stream);
 readiness!(TcpStream);
 stream!(TcpStream);
 

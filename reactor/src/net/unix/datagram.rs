@@ -17,7 +17,8 @@ pub struct UnixDatagram {
 descriptor!(
     UnixDatagram,
     mio::net::UnixDatagram,
-    std::os::unix::net::UnixDatagram
+    std::os::unix::net::UnixDatagram,
+    Datagrams
 );
 readiness!(UnixDatagram);
 datagrams!(UnixDatagram, mio::net::UnixDatagram);

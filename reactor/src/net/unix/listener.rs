@@ -16,7 +16,8 @@ pub struct UnixListener {
 descriptor!(
     UnixListener,
     mio::net::UnixListener,
-    std::os::unix::net::UnixListener
+    std::os::unix::net::UnixListener,
+    Stream
 );
 
 impl UnixListener {

@@ -16,7 +16,8 @@ pub struct UnixStream {
 descriptor!(
     UnixStream,
     mio::net::UnixStream,
-    std::os::unix::net::UnixStream
+    std::os::unix::net::UnixStream,
+    Stream
 );
 readiness!(UnixStream);
 stream!(UnixStream);

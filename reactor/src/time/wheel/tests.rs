@@ -241,8 +241,32 @@ proptest! {
             let earliest = model.pending.keys().next().map_or(NEVER, |(tick, _)| *tick);
             prop_assert!(wheel.earliest() <= earliest);
             prop_assert_eq!(wheel.earliest() == NEVER, earliest == NEVER);
+            prop_assert_eq!(wheel.earliest_exactly(), earliest);
             prop_assert!(wheel.earliest() > model.now);
             prop_assert_eq!(wheel.is_empty(), model.pending.is_empty());
         }
     }
+}
+
+#[test]
+fn years_without_a_timer_are_one_step_and_the_earliest_of_the_far_ones_is_known() {
+    let mut wheel = Wheel::new();
+    let far = [u64::MAX, 3_000_000 * YEAR, 40 * YEAR, 7 * YEAR];
+    let keys = far.map(|tick| wheel.insert(tick, tick));
+    assert_eq!(wheel.earliest(), 7 * YEAR);
+    assert!(keys[3].is_ok_and(|key| wheel.remove(key).is_some()));
+    assert_eq!(wheel.earliest_exactly(), 40 * YEAR);
+    assert_eq!(fired(&mut wheel, 40 * YEAR), [40 * YEAR]);
+    assert_eq!(wheel.earliest(), 3_000_000 * YEAR);
+    // Round by round, this would take minutes.
+    assert_eq!(fired(&mut wheel, LAST_TICK), [3_000_000 * YEAR, u64::MAX]);
+}
+
+#[test]
+fn the_earliest_is_known_exactly_however_many_share_its_slot() {
+    let mut wheel = Wheel::new();
+    for tick in (20_000..20_100).rev() {
+        assert!(wheel.insert(tick, tick).is_ok());
+    }
+    assert_eq!(wheel.earliest_exactly(), 20_000);
 }
