@@ -25,9 +25,11 @@ mod active {
 
     const SCOPE: &str = "telemetry_rt";
 
-    /// Lets spans of users that run on a runtime find that runtime's pipeline.
+    /// Lets spans of users that run on a runtime find that runtime's pipeline, if it takes any.
     pub(crate) fn attach(recorder: &Recorder, pipeline: &Pipeline) {
-        recorder.attach(Arc::new(pipeline.tracer_provider()));
+        if pipeline.takes_spans() {
+            recorder.attach(Arc::new(pipeline.tracer_provider()));
+        }
     }
 
     /// File, line, and path of the function that is in a span.

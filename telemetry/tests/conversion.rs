@@ -314,3 +314,40 @@ fn a_root_is_sampled_like_any_root_and_links_to_its_spawner() {
     assert_ne!(parent.span_context.trace_id(), root.span_context.trace_id());
     assert_eq!(root.links.links[0].span_context, parent.span_context);
 }
+
+#[test]
+fn the_event_about_a_panic_stays_however_many_others_there_are() {
+    let limits = SpanLimits {
+        max_events_per_span: 3,
+        ..SpanLimits::default()
+    };
+    for (others, kept, dropped) in [(0, 1, 0), (2, 3, 0), (3, 3, 1), (9, 3, 7)] {
+        let (spans, _) = exported(Otel::builder().span_limits(limits), |bench| {
+            bench.run_with("fetch", Ending::Panicked("oh no"), || {
+                let context = Context::current();
+                (0..others).for_each(|_| context.span().add_event("event", vec![]));
+            });
+        });
+        let events = &spans[0].events;
+        assert_eq!((events.events.len(), events.dropped_count), (kept, dropped));
+        let last = events.events.last().unwrap();
+        assert_eq!(last.name, "exception", "{others}");
+        assert_eq!(last.timestamp, spans[0].end_time);
+    }
+}
+
+#[test]
+fn values_of_attributes_are_cut_to_the_length_that_was_asked_for() {
+    let (spans, _) = exported(Otel::builder().value_length(3), |bench| {
+        bench.run_with("fetch", FINISHED, || {
+            let context = Context::current();
+            let span = context.span();
+            span.set_attribute(KeyValue::new("key", "äöüß"));
+            span.add_event("event", vec![KeyValue::new("key", "abcd")]);
+        });
+    });
+    assert_eq!(attribute(&spans[0], "key").as_deref(), Some("äöü"));
+    assert_eq!(attribute(&spans[0], "task.state").as_deref(), Some("fin"));
+    let event = &spans[0].events.events[0];
+    assert_eq!(text(&event.attributes, "key").as_deref(), Some("abc"));
+}

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use common::{Bench, LONG};
 use opentelemetry::trace::{TraceContextExt, Tracer};
 use opentelemetry::{Context, global};
-use telemetry_rt_telemetry::export::{InMemory, Otel, install_globals};
+use telemetry_rt_telemetry::export::{InMemory, Only, Otel, Signal, install_globals};
 
 #[test]
 fn global_tracers_and_propagators_are_those_of_the_pipeline() {
-    let memory = InMemory::new();
-    let bench = Bench::new(Otel::builder().exporter(memory.clone()).build());
-    install_globals(&bench.pipeline);
+    let (memory, bench) = bench();
+    assert!(install_globals(&bench.pipeline));
+    assert!(install_globals(&bench.pipeline), "again is no harm");
 
     let mut headers: HashMap<String, String> = HashMap::new();
     global::tracer("client").in_span("GET", |context: Context| {
@@ -22,6 +22,12 @@ fn global_tracers_and_propagators_are_those_of_the_pipeline() {
             propagator.inject_context(&context, &mut headers);
         });
     });
+    // Another pipeline has to wait until this one has ended, and one without spans never comes.
+    let (seconds_memory, second) = self::bench();
+    assert!(!install_globals(&second.pipeline));
+    let only = Only::new(Signal::Metrics, InMemory::new());
+    let without_spans = Bench::new(Otel::builder().exporter(only).build());
+    assert!(!install_globals(&without_spans.pipeline));
     bench.shutdown(LONG);
 
     let spans = memory.spans();
@@ -31,4 +37,16 @@ fn global_tracers_and_propagators_are_those_of_the_pipeline() {
     // Tracers may outlive the pipeline; their spans are dropped, and counted.
     global::tracer("client").in_span("late", |_| {});
     assert_eq!(bench.pipeline.account().dropped.shutdown_deadline, 1);
+
+    assert!(!install_globals(&without_spans.pipeline));
+    assert!(install_globals(&second.pipeline));
+    global::tracer("client").in_span("next", |_| {});
+    second.shutdown(LONG);
+    assert_eq!(seconds_memory.spans().len(), 1);
+}
+
+fn bench() -> (InMemory, Bench) {
+    let memory = InMemory::new();
+    let bench = Bench::new(Otel::builder().exporter(memory.clone()).build());
+    (memory, bench)
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use collector::{Collector, Reply};
 use common::{Bench, LONG, keep_warnings, sums, warnings};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span, Tracer, TracerProvider};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
@@ -234,7 +236,8 @@ fn a_collector_that_is_down_is_warned_about_once_and_a_shutdown_is_soon_over() {
 }
 
 #[test]
-fn a_collector_that_hangs_does_not_hold_a_shutdown_up() {
+fn a_collector_that_hangs_does_not_hold_a_shutdown_up_and_is_named() {
+    keep_warnings();
     let collector = Collector::start([Reply::Hang]);
     let bench = traces_to(endpoint(&collector, "traces"));
     bench.run_many(10);
@@ -245,7 +248,110 @@ fn a_collector_that_hangs_does_not_hold_a_shutdown_up() {
         "{:?}",
         start.elapsed()
     );
-    assert_eq!(report.spans.dropped.total(), 10);
+    assert_eq!(report.spans.dropped.export_failed, 10);
+    assert!(report.completed);
+    let said = warnings(&collector.url());
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn spans_at_a_collector_that_hung_before_the_shutdown_are_said_to_be_lost() {
+    keep_warnings();
+    let collector = Collector::start([Reply::Hang]);
+    let bench = traces_to(endpoint(&collector, "traces"));
+    bench.run_many(7);
+    bench.pipeline.force_flush(Duration::from_millis(100));
+    let report = bench.shutdown(Duration::from_millis(300));
+    assert_eq!(report.spans.dropped.shutdown_deadline, 7);
+    let said = warnings("7 spans are lost");
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn a_collector_that_wants_to_rest_is_left_alone() {
+    let reply = Reply::status(429).with_header("Retry-After: 1");
+    let collector = Collector::start([reply]);
+    let endpoint = endpoint(&collector, "traces").timeout(Duration::from_millis(300));
+    let otlp = Otlp::to(Some(endpoint), None);
+    let bench = Bench::new(Otel::builder().exporter(otlp).batch_size(10).build());
+    let start = Instant::now();
+    bench.run_many(50);
+    assert!(bench.flush().completed);
+    assert!(
+        start.elapsed() > Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
+    let report = bench.shutdown(LONG);
+    assert_eq!(
+        (report.spans.exported, report.spans.dropped.export_failed),
+        (40, 10)
+    );
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_collector_that_rests() {
+    let reply = Reply::status(429).with_header("Retry-After: 3600");
+    let collector = Collector::start([reply]);
+    let endpoint = endpoint(&collector, "traces").timeout(Duration::from_secs(1));
+    let otlp = Otlp::to(Some(endpoint), None);
+    let bench = Bench::new(Otel::builder().exporter(otlp).batch_size(10).build());
+    bench.run_many(50);
+    bench.pipeline.force_flush(Duration::from_millis(200));
+    let start = Instant::now();
+    let report = bench.shutdown(LONG);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!((report.completed, report.spans.exported), (true, 40));
+}
+
+#[test]
+fn a_request_may_have_all_the_time_there_is() {
+    let collector = Collector::start([Reply::status(503)]);
+    let bench = traces_to(endpoint(&collector, "traces").timeout(Duration::MAX));
+    bench.run("fetch");
+    assert!(bench.flush().completed);
+    assert_eq!(bench.shutdown(LONG).spans.exported, 1);
+}
+
+#[test]
+fn a_batch_with_long_values_is_cut_and_sent_in_pieces() {
+    let collector = Collector::start([Reply::status(200), Reply::status(400)]);
+    let bench = traces_to(endpoint(&collector, "traces"));
+    let tracer = bench.pipeline.tracer_provider().tracer("user");
+    for _ in 0..32 {
+        let mut span = tracer.start("long");
+        for key in ["a", "b", "c", "d"] {
+            span.set_attribute(KeyValue::new(key, "x".repeat(100_000)));
+        }
+    }
+    let report = bench.shutdown(LONG);
+    // 32 spans of 256 KiB: eight in each request, and the second one is refused.
+    let sizes: Vec<usize> = collector
+        .requests()
+        .iter()
+        .map(|sent| sent.size())
+        .collect();
+    assert!(sizes.iter().all(|&size| size < 4 << 20), "{sizes:?}");
+    assert_eq!((report.spans.exported, collector.spans().len()), (24, 24));
+    assert_eq!(report.spans.dropped.export_failed, 8);
+}
+
+#[test]
+fn a_collectors_text_reaches_no_terminal_as_it_is() {
+    keep_warnings();
+    let reply = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 1,
+            error_message: format!("too \x1b[31mold{}", "!".repeat(500)),
+        }),
+    };
+    let collector = Collector::start([Reply::status(200).with_body(&reply.encode_to_vec())]);
+    let bench = traces_to(endpoint(&collector, "traces"));
+    bench.run("fetch");
+    bench.shutdown(LONG);
+    let said = warnings("too \\u{1b}[31mold!");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].matches('!').count() < 200, "{said:?}");
 }
 
 #[test]

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use common::{Bench, FINISHED, LONG, attribute, keep_warnings, sums, warnings};
 use opentelemetry::Context;
-use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::trace::{Span, SpanContext, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
-use telemetry_rt_telemetry::export::{ExportError, Exporter, InMemory, Otel, Sdk, Signal, Stop};
+use telemetry_rt_telemetry::export::{
+    ExportError, Exporter, InMemory, Only, Otel, Sdk, Signal, Stop,
+};
 
 fn memory() -> (InMemory, Bench) {
     let memory = InMemory::new();
@@ -229,6 +231,7 @@ fn a_shutdown_gives_rings_room_in_the_queue_instead_of_dropping() {
 
 #[test]
 fn an_exporter_that_hangs_is_left_behind_at_the_deadline() {
+    keep_warnings();
     let (_memory, _gate, bench) =
         gated(|gate| Otel::builder().exporter(gate).batch_size(10).build());
     bench.run_many(100);
@@ -242,6 +245,7 @@ fn an_exporter_that_hangs_is_left_behind_at_the_deadline() {
     assert!(!report.completed);
     assert_eq!(report.spans.exported, 0);
     assert_eq!(report.spans.dropped.shutdown_deadline, 100);
+    assert_eq!(warnings("100 spans are lost").len(), 1);
     assert_eq!(bench.shutdown(LONG), report);
     // Neither does what comes after wait for it: the provider flushes when it is dropped.
     drop(bench);
@@ -250,6 +254,167 @@ fn an_exporter_that_hangs_is_left_behind_at_the_deadline() {
         "{:?}",
         start.elapsed()
     );
+}
+
+/// Blocks when it is dropped, until the sender is gone.
+struct Clinging(Receiver<()>);
+
+impl Exporter for Clinging {}
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn an_exporter_that_hangs_when_it_is_dropped_is_left_behind_as_well() {
+    keep_warnings();
+    let (sender, open) = channel::<()>();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(4));
+        drop(sender);
+    });
+    let bench = Bench::new(Otel::builder().exporter(Clinging(open)).build());
+    bench.run("fetch");
+    let start = Instant::now();
+    let report = bench.shutdown(Duration::from_millis(170));
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(!report.completed);
+    assert_eq!(report.spans.exported, 1);
+    let said = warnings("did not end within the 170ms");
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+/// Needs longer for metrics than there is between two exports of them.
+struct SlowMetrics(InMemory);
+
+impl Exporter for SlowMetrics {
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        self.0.export_spans(spans, resource)
+    }
+
+    fn export_metrics(
+        &mut self,
+        _: &[telemetry_rt_telemetry::export::Metric],
+        _: &Resource,
+    ) -> Result<(), ExportError> {
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(())
+    }
+}
+
+#[test]
+fn metrics_that_are_slow_starve_neither_spans_nor_flushes() {
+    for interval in [0, 10] {
+        let memory = InMemory::new();
+        let otel = Otel::builder()
+            .exporter(SlowMetrics(memory.clone()))
+            .metric_interval(Duration::from_millis(interval))
+            .batch_size(10);
+        let bench = Bench::new(otel.build());
+        // Metrics are due by now, and are from now on whenever somebody asks.
+        std::thread::sleep(Duration::from_millis(50));
+        bench.run_many(200);
+        wait_until(|| memory.spans().len() == 200);
+        assert!(bench.flush().completed);
+    }
+}
+
+#[test]
+fn a_flush_ends_though_spans_keep_coming_and_others_flush_as_well() {
+    let memory = InMemory::new();
+    let otel = Otel::builder()
+        .exporter(memory.clone())
+        .batch_size(1)
+        .schedule_delay(Duration::from_millis(1));
+    let bench = Bench::new(otel.build());
+    let tracer = bench.pipeline.tracer_provider().tracer("user");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let flush = || bench.pipeline.force_flush(LONG).completed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                drop(tracer.start("user"));
+            }
+        });
+        let others = [(); 2].map(|()| scope.spawn(|| (0..5).all(|_| flush())));
+        let all = (0..5).all(|_| flush()) & others.into_iter().all(|other| other.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+        assert!(all);
+    });
+}
+
+#[test]
+fn durations_without_an_end_are_just_long() {
+    let memory = InMemory::new();
+    let otel = Otel::builder()
+        .exporter(memory.clone())
+        .schedule_delay(Duration::MAX)
+        .metric_interval(Duration::MAX)
+        .shutdown_timeout(Duration::MAX);
+    let bench = Bench::new(otel.build());
+    bench.run("fetch");
+    assert!(bench.pipeline.force_flush(Duration::MAX).completed);
+    bench.run("fetch");
+    drop(bench);
+    assert_eq!(memory.spans().len(), 2);
+}
+
+/// What even catching a panic does not help against: the payload panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload");
+    }
+}
+
+#[test]
+fn a_thread_that_died_has_completed_nothing() {
+    let (_memory, bench) = moody("bomb", |_| std::panic::panic_any(Bomb));
+    bench.run("fetch");
+    assert!(!bench.flush().completed);
+    assert!(!bench.flush().completed);
+    let report = bench.shutdown(LONG);
+    assert!(!report.completed);
+    assert_eq!(report.spans.dropped.shutdown_deadline, 1);
+}
+
+#[test]
+fn a_process_that_ends_after_the_shutdown_is_counted() {
+    let (memory, bench) = memory();
+    bench.shutdown(LONG);
+    bench.run("late");
+    let report = bench.shutdown(LONG);
+    assert_eq!(report.spans.dropped.shutdown_deadline, 1);
+    assert!(memory.spans().is_empty());
+}
+
+#[test]
+fn spans_that_no_exporter_takes_are_not_even_sampled() {
+    let memory = InMemory::new();
+    let only = Only::new(Signal::Metrics, memory.clone());
+    let bench = Bench::new(Otel::builder().exporter(only).build());
+    assert!(!bench.pipeline.takes_spans());
+    let tracer = bench.pipeline.tracer_provider().tracer("user");
+    assert!(!tracer.start("user").span_context().is_sampled());
+    bench.run("fetch");
+    let report = bench.shutdown(LONG);
+    assert_eq!((report.spans.produced, report.spans.exported), (0, 0));
+    assert_eq!(sums(&memory.metrics(), "process.count").len(), 1);
+}
+
+#[test]
+fn a_users_span_in_a_process_that_is_a_root_without_a_span_is_a_root() {
+    let (memory, bench) = memory();
+    let tracer = bench.pipeline.tracer_provider().tracer("user");
+    let root = Context::new().with_remote_span_context(SpanContext::NONE);
+    let span = tracer.start_with_context("query", &root);
+    assert!(span.span_context().is_sampled());
+    drop(span);
+    bench.shutdown(LONG);
+    assert_eq!(memory.spans().len(), 1);
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn exporters_are_those_that_were_asked_for() {
         (&[(TRACES, "console"), (DISABLED, "false")], "console", true),
         (&[(TRACES, "zipkin,console")], "console", true),
         (&[(TRACES, "zipkin")], "", false),
+        (&[(TRACES, "Console"), (METRICS, "NONE")], "console", true),
     ] {
         let otel = otel(variables);
         assert_eq!(exporters(&otel), expected, "{variables:?}");
@@ -84,6 +85,11 @@ fn what_is_not_understood_is_said_with_variable_value_and_what_is_accepted() {
         ("OTEL_TRACES_SAMPLER", "sometimes", "always_on, always_off"),
         ("OTEL_PROPAGATORS", "b3", "tracecontext, baggage, none"),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "x", "a whole number from 0"),
+        (
+            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            "-1",
+            "a whole number from 0",
+        ),
     ] {
         let otel = otel(&[(name, value)]);
         let start = format!("{name} is {value:?}; accepted: {accepted}");
@@ -113,7 +119,8 @@ fn what_is_understood_is_not_warned_about() {
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_PROPAGATORS", "tracecontext, baggage"),
         ("OTEL_BSP_SCHEDULE_DELAY", ""),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"),
     ] {
         assert!(
             otel(&[(name, value)]).warnings().is_empty(),
@@ -143,6 +150,13 @@ fn the_sampler_is_the_one_that_was_named() {
         ]);
         assert!(format!("{otel:?}").contains(shown), "{name}: {otel:?}");
     }
+}
+
+#[test]
+fn a_limit_beyond_32_bits_is_the_largest_there_is() {
+    let otel = otel(&[("OTEL_SPAN_EVENT_COUNT_LIMIT", "4294967296")]);
+    let shown = format!("{otel:?}");
+    assert!(shown.contains("max_events_per_span: 4294967295"), "{shown}");
 }
 
 #[test]

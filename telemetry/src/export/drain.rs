@@ -10,9 +10,9 @@ use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
-use telemetry_rt_clock::Anchor;
+use telemetry_rt_clock::{Anchor, instant};
 
-use super::queue::{Order, Queue};
+use super::queue::{End, Order, Queue};
 use crate::record::{Recorder, SpanRecord};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -80,8 +80,9 @@ impl Drain {
         }
     }
 
+    /// What is left at the deadline stays in the rings, where it is counted as lost.
     fn empty_until(&mut self, deadline: Instant) {
-        while self.recorder.drain_spans(&mut self.spans, PASS) > 0 {
+        while instant() < deadline && self.recorder.drain_spans(&mut self.spans, PASS) > 0 {
             self.queue
                 .offer_until(&mut self.spans, Anchor::now(), deadline);
         }
@@ -91,7 +92,7 @@ impl Drain {
 impl Drop for Drain {
     /// However it ended: the exporting thread must not wait for it.
     fn drop(&mut self) {
-        self.queue.drain_ended();
+        self.queue.drain_ended(End::of_this_thread());
     }
 }
 
@@ -99,5 +100,47 @@ fn next_pause(pause: Duration, moved: usize) -> Duration {
     match moved {
         0 => (pause * 2).min(LONGEST_PAUSE),
         _ => SHORTEST_PAUSE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{Account, InMemory, Otel};
+    use crate::record::{Ending, Lineage, Meta, Outcome, ProcessType, Spawning};
+    use std::panic::Location;
+
+    static META: Meta = Meta::of::<(), ()>(ProcessType::Task);
+
+    /// A recorder with so many ended spans in its ring.
+    fn recorder(spans: u64) -> Recorder {
+        let otel = Otel::builder().exporter(InMemory::new()).build();
+        let recorder = Recorder::new(otel.recorder_config(1));
+        let worker = recorder.worker(0);
+        for id in 0..spans {
+            let mut record = recorder.spawned(Spawning {
+                meta: &META,
+                name: None,
+                site: Location::caller(),
+                lineage: Lineage::Inherit,
+            });
+            drop(worker.ended(&mut record, id, Ending::Returned(Outcome::Finished)));
+        }
+        recorder
+    }
+
+    #[test]
+    fn at_the_deadline_the_rest_stays_in_the_rings() {
+        for (left, stays) in [(Duration::ZERO, 9), (Duration::from_secs(60), 0)] {
+            let queue = Arc::new(Queue::new(100, 10));
+            let mut drain = Drain::new(recorder(9), Arc::clone(&queue));
+            drain.empty_until(instant() + left);
+            assert_eq!(drain.recorder.waiting_spans(), stays);
+            let recorder = drain.recorder.clone();
+            drop(drain);
+            let account = Account::of(&recorder, &queue);
+            assert!(account.is_balanced(), "{account:?}");
+            assert_eq!(account.dropped.shutdown_deadline, stays as u64);
+        }
     }
 }

@@ -50,10 +50,13 @@ pub(super) struct Env<'a> {
     warnings: RefCell<Vec<String>>,
 }
 
-/// Reads the environment of the process.
+/// Reads the environment of the process. What is no UTF-8 in it becomes [`NO_UTF_8`].
 pub(super) fn process_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
+
+/// The replacement character of Unicode; in a setting it has no other use.
+const NO_UTF_8: char = '\u{fffd}';
 
 impl<'a> Env<'a> {
     pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Env<'a> {
@@ -68,13 +71,25 @@ impl<'a> Env<'a> {
         self.warnings.into_inner()
     }
 
+    /// Each warning once, however often its variable is read.
     pub(super) fn warn(&self, warning: impl fmt::Display) {
-        self.warnings.borrow_mut().push(warning.to_string());
+        let warning = warning.to_string();
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 
     /// The value as it is, even an empty one.
     pub(super) fn raw(&self, name: &str) -> Option<String> {
-        (self.get)(name)
+        let value = (self.get)(name)?;
+        if value.contains(NO_UTF_8) {
+            self.warn(format_args!(
+                "{name} is no text; accepted: UTF-8; it is ignored"
+            ));
+            return None;
+        }
+        Some(value)
     }
 
     /// The value without white space around it. An empty one counts as none, as the
@@ -99,6 +114,17 @@ impl<'a> Env<'a> {
         self.parsed(name, &accepted, default, |value| {
             value.parse().ok().filter(|&count| count >= least)
         })
+    }
+
+    /// A limit that there need not be.
+    pub(super) fn limit(&self, name: &str) -> Option<usize> {
+        let value = self.text(name)?;
+        let limit = value.parse().ok();
+        if limit.is_none() {
+            let error = ConfigError::new(name, value, "a whole number from 0");
+            self.warn(format_args!("{error}; it is ignored"));
+        }
+        limit
     }
 
     pub(super) fn millis(&self, name: &str, default: Duration) -> Duration {
@@ -134,7 +160,9 @@ impl<'a> Env<'a> {
     pub(super) fn words<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> Option<Vec<T>> {
         let list = self.text(name)?;
         let find = |word: &str| {
-            let found = known.iter().find(|(name, _)| *name == word);
+            let found = known
+                .iter()
+                .find(|(name, _)| word.eq_ignore_ascii_case(name));
             if found.is_none() {
                 let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
                 let error = ConfigError::new(name, word, names.join(", "));
@@ -205,7 +233,7 @@ mod tests {
             (Some("otlp"), Some(vec![1]), 0),
             (Some(" otlp , console,"), Some(vec![1, 2]), 0),
             (Some("jaeger,console"), Some(vec![2]), 1),
-            (Some("Otlp"), Some(vec![]), 1),
+            (Some("Otlp,CONSOLE"), Some(vec![1, 2]), 0),
         ] {
             let (read, warned) = read(value, |env| env.words("OTEL_X", &known));
             assert_eq!((read, warned.len()), (words, warnings), "{value:?}");
@@ -214,6 +242,18 @@ mod tests {
         assert_eq!(
             warnings,
             ["OTEL_X is \"jaeger\"; accepted: otlp, console, none; it is ignored"]
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_said_once_and_ignored() {
+        let (words, warnings) = read(Some("otlp\u{fffd}"), |env| {
+            (env.text("OTEL_X"), env.words("OTEL_X", &[("otlp", 1)]))
+        });
+        assert_eq!(words, (None, None));
+        assert_eq!(
+            warnings,
+            ["OTEL_X is no text; accepted: UTF-8; it is ignored"]
         );
     }
 

@@ -101,6 +101,12 @@ impl ExportError {
         }
     }
 
+    /// The same reason, for another number of spans.
+    #[cfg(feature = "otlp")]
+    pub(super) fn with_lost(self, lost: u64) -> ExportError {
+        ExportError::partial(lost, self.message)
+    }
+
     /// Whether some of the batch may have been exported.
     pub fn is_partial(&self) -> bool {
         self.rejected.is_some()

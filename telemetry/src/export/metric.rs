@@ -9,10 +9,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use opentelemetry::KeyValue;
-use telemetry_rt_clock::wall;
 
 use super::account::Dropped;
 use super::exporter::Signal;
+use super::period::Period;
 use crate::record::{BOUNDS_NANOS, Distribution, Kind, Outcome, ProcessPoint, Recorder, Snapshot};
 
 /// A metric and its data points.
@@ -115,7 +115,7 @@ pub(super) fn error_type(outcome: Outcome, kind: &Kind) -> Option<&'static str> 
 
 /// The metrics of a recorder, and of the spans that were lost on the way.
 pub fn collect(recorder: &Recorder, dropped: &Dropped, start: SystemTime) -> Vec<Metric> {
-    collect_all(&recorder.snapshot(), dropped, &[], start)
+    collect_all(&recorder.snapshot(), dropped, &[], Period::since(start))
 }
 
 /// How often one signal of one exporter has failed.
@@ -129,12 +129,8 @@ pub(super) fn collect_all(
     snapshot: &Snapshot,
     dropped: &Dropped,
     failures: &[Failures],
-    start: SystemTime,
+    period: Period,
 ) -> Vec<Metric> {
-    let period = Period {
-        start,
-        time: wall(),
-    };
     let processes = merged(&snapshot.processes);
     let mut metrics = vec![
         period.durations(&processes),
@@ -213,11 +209,6 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
 
-struct Period {
-    start: SystemTime,
-    time: SystemTime,
-}
-
 impl Period {
     fn durations(&self, processes: &BTreeMap<Series, Distribution>) -> Metric {
         let points = processes
@@ -276,14 +267,15 @@ impl Period {
     }
 
     fn histogram(&self, attributes: Vec<KeyValue>, durations: &Distribution) -> HistogramPoint {
+        let extremes = extremes(durations);
         HistogramPoint {
             attributes,
             start: self.start,
             time: self.time,
             count: durations.count,
             sum: seconds(durations.sum_nanos),
-            min: (durations.count > 0).then(|| seconds(durations.min_nanos)),
-            max: (durations.count > 0).then(|| seconds(durations.max_nanos)),
+            min: extremes.map(|(min, _)| seconds(min)),
+            max: extremes.map(|(_, max)| seconds(max)),
             buckets: durations.buckets.clone(),
         }
     }
@@ -298,9 +290,38 @@ impl Period {
     }
 }
 
+/// The shortest and the longest. Neither is known when the snapshot was taken while the very first
+/// duration was being written: it was counted already, and its length was not.
+fn extremes(durations: &Distribution) -> Option<(u64, u64)> {
+    let (min, max) = (durations.min_nanos, durations.max_nanos);
+    (min <= max).then_some((min, max))
+}
+
 fn sum(points: impl IntoIterator<Item = NumberPoint>) -> MetricData {
     MetricData::Sum {
         monotonic: true,
         points: points.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn extremes_that_were_not_written_yet_are_not_exported() {
+        let period = Period::since(UNIX_EPOCH);
+        for (min_nanos, max_nanos, known) in [(u64::MAX, 0, None), (7, 0, None), (5, 9, Some(5e-9))]
+        {
+            let durations = Distribution {
+                count: 1,
+                min_nanos,
+                max_nanos,
+                ..Distribution::default()
+            };
+            let point = period.histogram(Vec::new(), &durations);
+            assert_eq!((point.min, point.max.is_some()), (known, known.is_some()));
+        }
     }
 }

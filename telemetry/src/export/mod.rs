@@ -21,9 +21,12 @@ mod otel;
 mod pipeline;
 
 mod account;
+mod deadline;
 mod drain;
 mod exporter;
+mod length;
 mod metric;
+mod period;
 mod policy;
 mod processor;
 mod queue;

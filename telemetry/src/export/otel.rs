@@ -13,7 +13,7 @@ use super::diagnostics::warn;
 use super::env::{Env, process_variable};
 use super::exporter::{Exporter, Signal};
 use super::globals::{Propagator, install_propagators};
-use super::policy::SdkPolicy;
+use super::policy::{Rootless, SdkPolicy};
 use super::variables;
 use crate::record::{Config, NameList, SpanPolicy};
 
@@ -36,6 +36,8 @@ pub struct Otel {
     pub(super) metric_interval: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) propagators: Vec<Propagator>,
+    /// Characters that a value of an attribute may have.
+    pub(super) value_length: Option<usize>,
     task_names: NameList,
     blocking_names: NameList,
     span_ring: usize,
@@ -50,9 +52,7 @@ impl Otel {
     /// `OTEL_EXPORTER_OTLP_*ENDPOINT` exports nothing. What is not understood is a warning.
     pub fn from_env() -> Otel {
         let otel = Otel::from_variables(&process_variable);
-        for warning in &otel.warnings {
-            warn(format_args!("{warning}"));
-        }
+        otel.say_warnings();
         otel
     }
 
@@ -73,12 +73,10 @@ impl Otel {
         OtelBuilder::new(&Env::new(&|_| None)).build()
     }
 
-    /// Begins with no exporter, and otherwise with what the environment says.
+    /// Begins with no exporter, and otherwise with what the environment says. What is not
+    /// understood there is a warning, when it is built.
     pub fn builder() -> OtelBuilder {
-        let env = Env::new(&process_variable);
-        let mut builder = OtelBuilder::new(&env);
-        builder.otel.warnings = env.into_warnings();
-        builder
+        OtelBuilder::said(Env::new(&process_variable))
     }
 
     /// Whether there is an exporter. If not, there is no use in a pipeline.
@@ -86,14 +84,14 @@ impl Otel {
         !self.exporters.is_empty()
     }
 
+    pub(super) fn takes(&self, signal: Signal) -> bool {
+        self.exporters.iter().any(|exporter| exporter.takes(signal))
+    }
+
     /// How the recorder that this pipeline drains is to be made. Spans are recorded only if an
     /// exporter takes them.
     pub fn recorder_config(&self, workers: usize) -> Config {
-        let wanted = self.spans
-            && self
-                .exporters
-                .iter()
-                .any(|exporter| exporter.takes(Signal::Traces));
+        let wanted = self.spans && self.takes(Signal::Traces);
         let policy: Arc<dyn SpanPolicy> = self.policy.clone();
         Config {
             workers,
@@ -116,6 +114,12 @@ impl Otel {
         install_propagators(&self.propagators);
     }
 
+    fn say_warnings(&self) {
+        for warning in &self.warnings {
+            warn(format_args!("{warning}"));
+        }
+    }
+
     /// What was not understood in the environment.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -129,6 +133,8 @@ pub struct OtelBuilder {
     sampler: Box<dyn ShouldSample>,
     limits: SpanLimits,
     disabled: bool,
+    /// Whether warnings are said when it is built, and not by the caller.
+    say_warnings: bool,
 }
 
 const DEFAULT_QUEUE_SIZE: usize = 65_536;
@@ -146,7 +152,7 @@ impl OtelBuilder {
                 exporters: Vec::new(),
                 // Made anew by `build`, from the sampler and the limits.
                 policy: Arc::new(SdkPolicy {
-                    sampler: Box::new(Sampler::AlwaysOff),
+                    sampler: Rootless(Box::new(Sampler::AlwaysOff)),
                     limits,
                 }),
                 resource: Resource::builder().build(),
@@ -156,6 +162,7 @@ impl OtelBuilder {
                 metric_interval: env.millis("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_METRIC_INTERVAL),
                 shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
                 propagators: variables::propagators(env),
+                value_length: variables::value_length(env),
                 task_names: variables::names(env, "OTEL_RUST_EXECUTOR_TASK_NAMES_TO_TRACE"),
                 blocking_names: variables::names(env, "OTEL_RUST_EXECUTOR_BLOCKING_NAMES_TO_TRACE"),
                 span_ring: Config::default().span_ring,
@@ -165,7 +172,16 @@ impl OtelBuilder {
             sampler,
             limits,
             disabled: env.flag("OTEL_SDK_DISABLED"),
+            say_warnings: false,
         }
+    }
+
+    /// What the environment says, with warnings that are said.
+    fn said(env: Env<'_>) -> OtelBuilder {
+        let mut builder = OtelBuilder::new(&env);
+        builder.otel.warnings = env.into_warnings();
+        builder.say_warnings = true;
+        builder
     }
 
     /// Adds an exporter. Several may be added; each gets everything.
@@ -191,6 +207,14 @@ impl OtelBuilder {
     /// How many parts a span keeps.
     pub fn span_limits(mut self, limits: SpanLimits) -> OtelBuilder {
         self.limits = limits;
+        self
+    }
+
+    /// How many characters a text in the attributes of a span keeps. By default what
+    /// `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` or `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` says, else
+    /// all of them; only OTLP cuts at 65,536 in any case.
+    pub fn value_length(mut self, characters: usize) -> OtelBuilder {
+        self.otel.value_length = Some(characters);
         self
     }
 
@@ -252,11 +276,14 @@ impl OtelBuilder {
     pub fn build(self) -> Otel {
         let mut otel = self.otel;
         otel.policy = Arc::new(SdkPolicy {
-            sampler: self.sampler,
+            sampler: Rootless(self.sampler),
             limits: self.limits,
         });
         if self.disabled {
             otel.exporters.clear();
+        }
+        if self.say_warnings {
+            otel.say_warnings();
         }
         otel
     }
@@ -273,5 +300,28 @@ impl std::fmt::Debug for Otel {
             .field("exporters", &exporters)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::set_diagnostics;
+    use parking_lot::Mutex;
+
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    #[test]
+    fn a_builder_says_once_what_it_did_not_understand() {
+        set_diagnostics(|line| SAID.lock().push(line.to_owned()));
+        let get = |name: &str| (name == "OTEL_BSP_SCHEDULE_DELAY").then(|| "soon".to_owned());
+        let otel = OtelBuilder::said(Env::new(&get)).build();
+        let said: Vec<String> = SAID.lock().clone();
+        let said = said.iter().filter(|line| line.contains("\"soon\""));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            otel.warnings().iter().collect::<Vec<_>>()
+        );
+        assert_eq!(otel.warnings().len(), 1);
     }
 }

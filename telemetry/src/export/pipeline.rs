@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use parking_lot::Mutex;
 use telemetry_rt_clock::instant;
 
-use super::account::{Account, Dropped};
+use super::account::Account;
+use super::deadline::deadline_after;
+use super::diagnostics::warn;
 use super::drain::Drain;
+use super::exporter::Signal;
 use super::globals::Propagator;
 use super::otel::Otel;
+use super::policy::Rootless;
 use super::processor::Processor;
 use super::queue::{Queue, Schedule};
 use super::sender::Sender;
@@ -30,6 +34,7 @@ pub struct Pipeline {
     stop: Stop,
     flusher: Flusher,
     provider: SdkTracerProvider,
+    takes_spans: bool,
     propagators: Vec<Propagator>,
     shutdown_timeout: Duration,
     /// Until they are shut down.
@@ -43,7 +48,7 @@ struct Threads {
 }
 
 /// How a flush or a shutdown went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whether all was exported, or tried, in time.
     pub completed: bool,
@@ -62,6 +67,7 @@ impl Pipeline {
     pub fn start(otel: Otel, recorder: Recorder) -> io::Result<Pipeline> {
         let queue = Arc::new(Queue::new(otel.queue_size, otel.batch_size));
         let stop = Stop::new();
+        let takes_spans = otel.takes(Signal::Traces);
         let mut exporters = otel.exporters;
         exporters
             .iter_mut()
@@ -73,6 +79,7 @@ impl Pipeline {
             exporters,
             otel.resource.clone(),
             otel.policy.limits,
+            otel.value_length,
         );
         let schedule = Schedule::new(otel.schedule_delay, otel.metric_interval);
         let drain = Drain::new(recorder.clone(), Arc::clone(&queue));
@@ -90,7 +97,10 @@ impl Pipeline {
             process: std::process::id(),
         };
         let provider = SdkTracerProvider::builder()
-            .with_sampler(otel.policy.sampler.clone())
+            .with_sampler(match takes_spans {
+                true => otel.policy.sampler.clone(),
+                false => Rootless(Box::new(Sampler::AlwaysOff)),
+            })
             .with_span_limits(otel.policy.limits)
             .with_resource(otel.resource)
             .with_span_processor(Processor {
@@ -104,6 +114,7 @@ impl Pipeline {
             stop,
             flusher,
             provider,
+            takes_spans,
             propagators: otel.propagators,
             shutdown_timeout: otel.shutdown_timeout,
             threads: Mutex::new(Some(Threads { drain, sender })),
@@ -111,9 +122,19 @@ impl Pipeline {
     }
 
     /// The provider for users' own spans: they are sampled like those of processes, queue with
-    /// them, and leave with them.
+    /// them, and leave with them. Without an exporter that takes spans it samples none.
     pub fn tracer_provider(&self) -> SdkTracerProvider {
         self.provider.clone()
+    }
+
+    /// Whether any of the exporters takes spans. If not, spans of users are better left to whatever
+    /// provider the application has beside this one.
+    pub fn takes_spans(&self) -> bool {
+        self.takes_spans
+    }
+
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     pub(super) fn propagators(&self) -> &[Propagator] {
@@ -130,7 +151,14 @@ impl Pipeline {
     ///
     /// Blocks for up to `timeout`, and little longer even if an exporter hangs: its thread is then
     /// left alone, and what it held is counted as lost. Called again, it reports again.
+    ///
+    /// In a child that was forked off the process with the threads there is nothing to export and
+    /// nothing to report: `completed` is false, and all numbers are zero.
     pub fn shutdown(&self, timeout: Duration) -> Report {
+        if self.flusher.is_forked() {
+            self.queue.abandon_if_free();
+            return Report::default();
+        }
         let mut threads = self.threads.lock();
         if let Some(threads) = threads.take() {
             self.end(threads, timeout);
@@ -139,38 +167,41 @@ impl Pipeline {
     }
 
     fn end(&self, threads: Threads, timeout: Duration) {
-        if self.flusher.is_forked() {
-            // The threads stayed in the parent process, and so did what they had to export.
-            return self.queue.abandon();
-        }
-        let deadline = instant() + timeout;
+        let deadline = deadline_after(timeout);
         self.stop.begin(deadline);
         self.queue.stop(deadline);
         threads.drain.thread().unpark();
         // The drain ends by the deadline, because it waits for nothing else; and a panic of it
         // has been reported by the panic hook.
         let _ = threads.drain.join();
-        if self.queue.wait_ended(deadline) {
+        if self.queue.wait_ended(deadline) || self.queue.has_ended() {
             let _ = threads.sender.join();
         } else {
             self.queue.abandon();
+        }
+        self.warn_of_lost(timeout);
+    }
+
+    /// A shutdown has no later metrics that could tell what it lost.
+    fn warn_of_lost(&self, timeout: Duration) {
+        let lost = self.account().dropped.shutdown_deadline;
+        if lost > 0 {
+            warn(format_args!(
+                "{lost} spans are lost: they were not exported within the {timeout:?} of the shutdown"
+            ));
+        } else if !self.queue.has_ended() {
+            warn(format_args!(
+                "an exporter did not end within the {timeout:?} of the shutdown and is left behind"
+            ));
         }
     }
 
     /// What became of all spans so far.
     pub fn account(&self) -> Account {
-        let (books, in_queue) = self.queue.books();
-        let ring_full = self.recorder.snapshot().dropped_spans;
-        let in_rings = self.recorder.waiting_spans() as u64;
-        Account {
-            produced: books.taken + ring_full + in_rings,
-            exported: books.exported,
-            dropped: Dropped {
-                ring_full,
-                ..books.dropped
-            },
-            in_flight: in_queue + in_rings,
+        if self.flusher.is_forked() {
+            return Account::default();
         }
+        Account::of(&self.recorder, &self.queue)
     }
 
     fn report(&self, completed: bool) -> Report {
@@ -206,7 +237,7 @@ impl Flusher {
         }
         let ticket = self.queue.ask_flush();
         self.drain.unpark();
-        self.queue.wait_flushed(ticket, instant() + timeout)
+        self.queue.wait_flushed(ticket, deadline_after(timeout))
     }
 
     /// Whether this is a child that was forked off the process which has the threads.
@@ -217,4 +248,29 @@ impl Flusher {
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::InMemory;
+
+    /// No fork is needed to see what the child of one does, because it knows itself by its number
+    /// alone; and all that it shares with the parent is the state of the lock.
+    #[test]
+    fn a_forked_child_waits_for_no_lock() {
+        let otel = Otel::builder().exporter(InMemory::new()).build();
+        let recorder = Recorder::new(otel.recorder_config(1));
+        let mut pipeline = Pipeline::start(otel, recorder).unwrap();
+        let parent = std::mem::replace(&mut pipeline.flusher.process, 0);
+
+        let queue = Arc::clone(pipeline.queue());
+        let lock = queue.lock_for_test();
+        assert_eq!(pipeline.shutdown(Duration::MAX), Report::default());
+        assert_eq!(pipeline.force_flush(Duration::MAX), Report::default());
+        drop(lock);
+
+        pipeline.flusher.process = parent;
+        assert!(pipeline.shutdown(Duration::from_secs(20)).completed);
+    }
 }

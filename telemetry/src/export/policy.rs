@@ -1,18 +1,19 @@
-//! Which processes get a sampled span: the SDK's sampler, asked by the recorder.
+//! Which spans are sampled: a sampler of the SDK, asked by the recorder about processes, and by the
+//! tracer provider about users' spans.
 
 use std::borrow::Cow;
 
-use opentelemetry::Context;
 use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
-use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
-use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample, SpanLimits};
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample, SpanLimits};
 
 use crate::record::{Decision, ProcessType, SpanPolicy};
 
 /// Asks a sampler of the SDK, the same that users' spans are sampled by.
 #[derive(Debug)]
 pub(super) struct SdkPolicy {
-    pub(super) sampler: Box<dyn ShouldSample>,
+    pub(super) sampler: Rootless,
     pub(super) limits: SpanLimits,
 }
 
@@ -24,8 +25,6 @@ impl SpanPolicy for SdkPolicy {
         name: &'static str,
         _process_type: ProcessType,
     ) -> Decision {
-        let parent = rootless(parent);
-        let parent = parent.as_ref();
         let result =
             self.sampler
                 .should_sample(Some(parent), trace_id, name, &SpanKind::Internal, &[], &[]);
@@ -43,6 +42,32 @@ impl SpanPolicy for SdkPolicy {
             .max_attributes_per_span
             .max(limits.max_events_per_span)
             .max(limits.max_links_per_span) as usize
+    }
+}
+
+/// A sampler that is shown no active span but valid ones.
+#[derive(Clone)]
+pub(super) struct Rootless(pub(super) Box<dyn ShouldSample>);
+
+impl ShouldSample for Rootless {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let parent = parent.map(rootless);
+        self.0
+            .should_sample(parent.as_deref(), trace_id, name, kind, attributes, links)
+    }
+}
+
+impl std::fmt::Debug for Rootless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -70,7 +95,7 @@ mod tests {
 
     fn sampled(sampler: Sampler, parent: &Context) -> bool {
         let policy = SdkPolicy {
-            sampler: Box::new(sampler),
+            sampler: Rootless(Box::new(sampler)),
             limits: SpanLimits::default(),
         };
         policy

@@ -13,8 +13,9 @@
 //!
 //! Flushing is a relay. The caller draws a ticket (`ask_flush`); the drain, having emptied the
 //! rings, passes it on (`drained`); the exporting thread, having exported all that waited then,
-//! is told by [`Turn::Flush`] to export metrics and ends it (`flushed`). Stopping is the same
-//! relay with no way back: `stop`, `drain_ended`, [`Turn::Stop`], `sender_ended`.
+//! is told by [`Turn::Flush`] to export metrics and ends it (`flushed`). One flush is served at a
+//! time, and only with the spans that waited when its turn came: under load it ends, too. Stopping
+//! is the same relay with no way back: `stop`, `drain_ended`, [`Turn::Stop`], `sender_ended`.
 //!
 //! Whoever waits, waits on one condition variable; all are woken by each change that any of them
 //! may wait for, which happens a few times a second.
@@ -28,6 +29,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use telemetry_rt_clock::{Anchor, instant};
 
 use super::account::Dropped;
+use super::deadline::deadline_after;
 use crate::record::SpanRecord;
 
 /// A span that waits for export.
@@ -64,37 +66,49 @@ pub(super) enum Order {
 /// When spans and metrics are exported. `next_spans` and `next_metrics` move on.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    pub(super) spans_every: Duration,
-    pub(super) metrics_every: Duration,
+    spans_every: Duration,
+    metrics_every: Duration,
     next_spans: Instant,
     next_metrics: Instant,
+    /// Whether metrics had the last turn: spans and flushes that wait come before the next ones.
+    metrics_were_last: bool,
 }
+
+/// An interval of zero would keep the exporting thread from sleeping.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Schedule {
     pub(super) fn new(spans_every: Duration, metrics_every: Duration) -> Schedule {
+        let spans_every = spans_every.max(SHORTEST_INTERVAL);
+        let metrics_every = metrics_every.max(SHORTEST_INTERVAL);
         Schedule {
             spans_every,
             metrics_every,
-            next_spans: instant() + spans_every,
-            next_metrics: instant() + metrics_every,
+            next_spans: deadline_after(spans_every),
+            next_metrics: deadline_after(metrics_every),
+            metrics_were_last: false,
+        }
+    }
+
+    /// The last turn is over. The pause between metrics begins only now: an export that takes
+    /// longer than the interval would else be followed by the next one at once.
+    fn turn_is_over(&mut self) {
+        if self.metrics_were_last {
+            self.next_metrics = deadline_after(self.metrics_every);
         }
     }
 
     fn spans_are_due(&mut self, now: Instant) -> bool {
-        due(&mut self.next_spans, self.spans_every, now)
+        let due = now >= self.next_spans;
+        if due {
+            self.next_spans = deadline_after(self.spans_every);
+        }
+        due
     }
 
-    fn metrics_are_due(&mut self, now: Instant) -> bool {
-        due(&mut self.next_metrics, self.metrics_every, now)
+    fn metrics_are_due(&self, now: Instant) -> bool {
+        now >= self.next_metrics
     }
-}
-
-fn due(next: &mut Instant, every: Duration, now: Instant) -> bool {
-    let due = now >= *next;
-    if due {
-        *next = now + every;
-    }
-    due
 }
 
 /// The queue and the books.
@@ -114,6 +128,35 @@ pub(super) struct Books {
     pub(super) dropped: Dropped,
 }
 
+/// How things stand at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) books: Books,
+    /// Spans that wait or are in hand.
+    pub(super) in_flight: u64,
+    /// Whether what is in the rings may still be exported.
+    pub(super) rings_are_read: bool,
+}
+
+/// How a thread of the pipeline ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was stopped, and did what there was to do.
+    Well,
+    /// It panicked.
+    Died,
+}
+
+impl End {
+    /// How this thread ends, asked while its values are dropped.
+    pub(super) fn of_this_thread() -> End {
+        match std::thread::panicking() {
+            true => End::Died,
+            false => End::Well,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
@@ -129,13 +172,17 @@ struct State {
     sender_ended: bool,
     /// The exporting thread was not waited for.
     abandoned: bool,
+    /// One of the two threads panicked.
+    died: bool,
 }
 
-/// How far flushes have come: `asked >= drained >= flushed`.
+/// How far flushes have come: `asked >= drained >= served >= flushed`.
 #[derive(Debug, Default)]
 struct Tickets {
     asked: u64,
     drained: u64,
+    /// The urgent spans are those of this one.
+    served: u64,
     flushed: u64,
 }
 
@@ -153,7 +200,7 @@ impl Queue {
     pub(super) fn offer_user(&self, span: SpanData) {
         let mut state = self.state.lock();
         state.books.taken += 1;
-        if state.closed {
+        if state.closed || state.drain_ended {
             state.books.dropped.shutdown_deadline += 1;
         } else if state.waiting.len() >= self.capacity {
             state.books.dropped.queue_full += 1;
@@ -215,12 +262,18 @@ impl Queue {
 
     /// Waits for something to do. Only the exporting thread calls this.
     pub(super) fn next(&self, schedule: &mut Schedule) -> Turn {
+        schedule.turn_is_over();
         let mut state = self.state.lock();
         loop {
             if let Some(turn) = self.turn(&mut state, schedule) {
+                schedule.metrics_were_last = matches!(turn, Turn::Metrics);
                 return turn;
             }
-            let until = schedule.next_spans.min(schedule.next_metrics);
+            let until = match state.stop {
+                None => schedule.next_spans.min(schedule.next_metrics),
+                // Metrics have their turn at the end, whenever they were due.
+                Some(_) => schedule.next_spans,
+            };
             self.changed.wait_until(&mut state, until);
         }
     }
@@ -230,23 +283,31 @@ impl Queue {
         if state.closed {
             return Some(Turn::Stop);
         }
-        if state.stop.is_none() && schedule.metrics_are_due(now) {
+        let metrics_are_due = state.stop.is_none() && schedule.metrics_are_due(now);
+        if metrics_are_due && !schedule.metrics_were_last {
             return Some(Turn::Metrics);
         }
-        if schedule.spans_are_due(now) || state.drain_ended {
+        if schedule.spans_are_due(now) && !state.is_flushing() {
             state.urgent = state.waiting.len();
         }
-        if state.urgent > 0 || state.waiting.len() >= self.batch {
+        self.turn_of_spans(state)
+            .or_else(|| metrics_are_due.then_some(Turn::Metrics))
+    }
+
+    /// Urgent spans, the flush they were urgent for, the end; only then spans that are many.
+    fn turn_of_spans(&self, state: &mut State) -> Option<Turn> {
+        if state.urgent > 0 {
             return Some(Turn::Spans(self.hand_out(state)));
         }
-        if state.tickets.drained > state.tickets.flushed {
-            return Some(Turn::Flush(state.tickets.drained));
+        if state.is_flushing() {
+            return Some(Turn::Flush(state.tickets.served));
         }
         if state.drain_ended {
             state.closed = true;
             return Some(Turn::Stop);
         }
-        None
+        let many = state.waiting.len() >= self.batch;
+        many.then(|| Turn::Spans(self.hand_out(state)))
     }
 
     fn hand_out(&self, state: &mut State) -> Vec<Waiting> {
@@ -290,13 +351,15 @@ impl Queue {
     pub(super) fn drained(&self, ticket: u64) {
         let mut state = self.state.lock();
         state.tickets.drained = ticket;
-        state.urgent = state.waiting.len();
+        state.serve_next_flush();
         self.changed.notify_all();
     }
 
     /// All that was asked for up to this ticket is exported.
     pub(super) fn flushed(&self, ticket: u64) {
-        self.state.lock().tickets.flushed = ticket;
+        let mut state = self.state.lock();
+        state.tickets.flushed = ticket;
+        state.serve_next_flush();
         self.changed.notify_all();
     }
 
@@ -314,17 +377,21 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// The drain takes nothing more out of the rings.
-    pub(super) fn drain_ended(&self) {
-        self.state.lock().drain_ended = true;
+    /// The drain takes nothing more out of the rings: what waits now is all that is exported.
+    pub(super) fn drain_ended(&self, end: End) {
+        let mut state = self.state.lock();
+        state.drain_ended = true;
+        state.urgent = state.waiting.len();
+        state.died |= end == End::Died;
         self.changed.notify_all();
     }
 
-    /// The exporting thread ends. What it has left behind, if it panicked, is lost.
-    pub(super) fn sender_ended(&self) {
+    /// The exporting thread ends. What it has left behind, if it died, is lost.
+    pub(super) fn sender_ended(&self, end: End) {
         let mut state = self.state.lock();
         state.close();
         state.sender_ended = true;
+        state.died |= end == End::Died;
         self.changed.notify_all();
     }
 
@@ -334,18 +401,44 @@ impl Queue {
             .has_ended_well()
     }
 
+    /// Whether spans are still taken in.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.state.lock();
+        state.stop.is_none() && !state.closed
+    }
+
+    /// Whether the exporting thread has ended, in whatever way.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.lock().sender_ended
+    }
+
     /// There is no more time: what waits and what is in hand is lost.
     pub(super) fn abandon(&self) {
-        let mut state = self.state.lock();
-        state.close();
-        state.abandoned = true;
+        self.state.lock().abandon();
         self.changed.notify_all();
     }
 
-    /// The books, and how many spans are in flight between the rings and the exporters.
-    pub(super) fn books(&self) -> (Books, u64) {
+    /// In a forked child, whose copy of the lock may have been taken by a thread of the parent
+    /// and is then never released.
+    pub(super) fn abandon_if_free(&self) {
+        if let Some(mut state) = self.state.try_lock() {
+            state.abandon();
+        }
+    }
+
+    /// How things stand.
+    pub(super) fn standing(&self) -> Standing {
         let state = self.state.lock();
-        (state.books, state.waiting.len() as u64 + state.in_hand)
+        Standing {
+            books: state.books,
+            in_flight: state.waiting.len() as u64 + state.in_hand,
+            rings_are_read: !state.drain_ended,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn lock_for_test(&self) -> impl Sized + '_ {
+        self.state.lock()
     }
 
     fn wait(&self, deadline: Instant, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
@@ -359,7 +452,24 @@ impl Queue {
 
 impl State {
     fn has_ended_well(&self) -> bool {
-        self.sender_ended && !self.abandoned
+        self.sender_ended && !self.abandoned && !self.died
+    }
+
+    fn is_flushing(&self) -> bool {
+        self.tickets.served > self.tickets.flushed
+    }
+
+    /// Spans that come after this moment are not waited for by the flush.
+    fn serve_next_flush(&mut self) {
+        if !self.is_flushing() && self.tickets.drained > self.tickets.served {
+            self.tickets.served = self.tickets.drained;
+            self.urgent = self.waiting.len();
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.close();
+        self.abandoned = true;
     }
 
     fn close(&mut self) {
@@ -379,3 +489,6 @@ impl fmt::Debug for Queue {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

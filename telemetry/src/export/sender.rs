@@ -2,18 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanLimits};
-use telemetry_rt_clock::wall;
 
-use super::account::Dropped;
+use super::account::Account;
 use super::diagnostics::warn;
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::{Failures, collect_all};
-use super::queue::{Queue, Schedule, Turn, Waiting};
+use super::period::Periods;
+use super::queue::{End, Queue, Schedule, Turn, Waiting};
 use super::span_data::Converter;
 use crate::record::Recorder;
 
@@ -23,7 +22,7 @@ pub(super) struct Sender {
     outlets: Vec<Outlet>,
     resource: Resource,
     converter: Converter,
-    started: SystemTime,
+    periods: Periods,
 }
 
 /// An exporter, and what is known of its health.
@@ -49,14 +48,15 @@ impl Sender {
         exporters: Vec<Box<dyn Exporter>>,
         resource: Resource,
         limits: SpanLimits,
+        value_length: Option<usize>,
     ) -> Sender {
         Sender {
-            converter: Converter::new(recorder.clone(), limits),
+            converter: Converter::new(recorder.clone(), limits, value_length),
             recorder,
             queue,
             outlets: exporters.into_iter().map(Outlet::new).collect(),
             resource,
-            started: wall(),
+            periods: Periods::start(),
         }
     }
 
@@ -80,7 +80,8 @@ impl Sender {
         }
     }
 
-    /// A span is exported when every exporter that takes spans has taken it.
+    /// A span is exported when every exporter that takes spans has taken it. When there is none
+    /// nobody has.
     fn export_spans(&mut self, batch: Vec<Waiting>) {
         let size = batch.len() as u64;
         let spans: Vec<SpanData> = batch
@@ -92,10 +93,12 @@ impl Sender {
             .outlets
             .iter_mut()
             .filter(|outlet| outlet.traces.taken)
-            .filter_map(|outlet| outlet.export_spans(&spans, resource).err())
-            .map(|error| error.lost_of(size))
+            .map(|outlet| match outlet.export_spans(&spans, resource) {
+                Ok(()) => 0,
+                Err(error) => error.lost_of(size),
+            })
             .max();
-        self.queue.settle(lost.unwrap_or(0));
+        self.queue.settle(lost.unwrap_or(size));
     }
 
     fn export_metrics(&mut self) {
@@ -104,11 +107,8 @@ impl Sender {
         }
         let failures: Vec<Failures> = self.outlets.iter().flat_map(Outlet::failures).collect();
         let snapshot = self.recorder.snapshot();
-        let dropped = Dropped {
-            ring_full: snapshot.dropped_spans,
-            ..self.queue.books().0.dropped
-        };
-        let metrics = collect_all(&snapshot, &dropped, &failures, self.started);
+        let dropped = Account::of(&self.recorder, &self.queue).dropped;
+        let metrics = collect_all(&snapshot, &dropped, &failures, self.periods.until_now());
         for outlet in self
             .outlets
             .iter_mut()
@@ -122,9 +122,14 @@ impl Sender {
 }
 
 impl Drop for Sender {
-    /// However it ended: nobody must wait for it.
+    /// However it ended: nobody must wait for it. The exporters go first, because what drops them
+    /// may block, and whoever waits for the end has a deadline.
     fn drop(&mut self) {
-        self.queue.sender_ended();
+        let end = End::of_this_thread();
+        for outlet in self.outlets.drain(..) {
+            outlet.close();
+        }
+        self.queue.sender_ended(end);
     }
 }
 
@@ -181,7 +186,7 @@ impl Outlet {
             self.exporter.flush();
             Ok(())
         });
-        self.warn_of(&result);
+        warn_of(self.name, &result);
     }
 
     fn shutdown(&mut self) {
@@ -189,13 +194,16 @@ impl Outlet {
             self.exporter.shutdown();
             Ok(())
         });
-        self.warn_of(&result);
+        warn_of(self.name, &result);
     }
 
-    fn warn_of(&self, result: &Result<(), ExportError>) {
-        if let Err(error) = result {
-            warn(format_args!("exporter {}: {error}", self.name));
-        }
+    fn close(self) {
+        let Outlet { name, exporter, .. } = self;
+        let result = caught(|| {
+            drop(exporter);
+            Ok(())
+        });
+        warn_of(name, &result);
     }
 
     fn failures(&self) -> impl Iterator<Item = Failures> {
@@ -210,6 +218,12 @@ impl Outlet {
             signal,
             count: health.failures,
         })
+    }
+}
+
+fn warn_of(exporter: &str, result: &Result<(), ExportError>) {
+    if let Err(error) = result {
+        warn(format_args!("exporter {exporter}: {error}"));
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLimits, SpanLinks};
 use telemetry_rt_clock::Anchor;
 
+use super::length::shorten_values;
 use super::metric::{OVERFLOW, error_type};
 use super::queue::Waiting;
 use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord};
@@ -18,15 +19,22 @@ pub(super) struct Converter {
     recorder: Recorder,
     kinds: Vec<Arc<Kind>>,
     limits: SpanLimits,
+    /// Characters that a value of an attribute may have.
+    value_length: Option<usize>,
     scope: InstrumentationScope,
 }
 
 impl Converter {
-    pub(super) fn new(recorder: Recorder, limits: SpanLimits) -> Converter {
+    pub(super) fn new(
+        recorder: Recorder,
+        limits: SpanLimits,
+        value_length: Option<usize>,
+    ) -> Converter {
         Converter {
             recorder,
             kinds: Vec::new(),
             limits,
+            value_length,
             scope: InstrumentationScope::builder("telemetry_rt")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
@@ -34,10 +42,14 @@ impl Converter {
     }
 
     pub(super) fn convert(&mut self, span: Waiting) -> SpanData {
-        match span {
+        let mut span = match span {
             Waiting::Process(record, anchor) => self.process(record, anchor),
             Waiting::User(span) => *span,
+        };
+        if let Some(most) = self.value_length {
+            shorten_values(&mut span, most);
         }
+        span
     }
 
     fn process(&mut self, mut record: SpanRecord, anchor: Anchor) -> SpanData {
@@ -51,6 +63,11 @@ impl Converter {
         let (attributes, dropped_attributes) =
             self.merged(own, extras.attributes, extras.dropped.attributes);
         let start_time = anchor.date(record.start);
+        // Not the date of `end`: its rounding would make the length and its parts differ.
+        let end_time = start_time + Duration::from_nanos(ledger.length);
+        let status = status(extras.status, &record, &kind, &extras.events);
+        let panicked = record.outcome == Outcome::Panicked;
+        let panic = panicked.then_some(end_time);
         SpanData {
             span_context: context(&record, extras.trace_state),
             parent_span_id: record.parent_span_id,
@@ -58,12 +75,11 @@ impl Converter {
             span_kind: SpanKind::Internal,
             name: extras.name.unwrap_or(Cow::Borrowed(name_of(&kind))),
             start_time,
-            // Not the date of `end`: its rounding would make the length and its parts differ.
-            end_time: start_time + Duration::from_nanos(ledger.length),
-            status: status(extras.status, &record, &kind, &extras.events),
+            end_time,
+            status,
             attributes,
             dropped_attributes_count: dropped_attributes,
-            events: self.events(extras.events, extras.dropped.events),
+            events: self.events(extras.events, extras.dropped.events, panic),
             links: self.links(extras.links, extras.dropped.links),
             instrumentation_scope: self.scope.clone(),
         }
@@ -95,8 +111,19 @@ impl Converter {
         (own, dropped + cut)
     }
 
-    fn events(&self, mut events: Vec<Event>, dropped: u32) -> SpanEvents {
-        let dropped = dropped + cut(&mut events, self.limits.max_events_per_span);
+    /// `panic` tells when the process panicked, if it did: the last event is then the one that
+    /// the recorder wrote about it, and stays whatever else is cut.
+    fn events(
+        &self,
+        mut events: Vec<Event>,
+        dropped: u32,
+        panic: Option<SystemTime>,
+    ) -> SpanEvents {
+        let limit = self.limits.max_events_per_span;
+        if let Some(end) = panic {
+            keep_last(&mut events, limit, end);
+        }
+        let dropped = dropped + cut(&mut events, limit);
         for event in &mut events {
             event.dropped_attributes_count +=
                 cut(&mut event.attributes, self.limits.max_attributes_per_event);
@@ -117,6 +144,20 @@ impl Converter {
         of_span.links = links;
         of_span.dropped_count = dropped;
         of_span
+    }
+}
+
+/// Moves the last event into the limit, in exchange for one that is cut instead.
+fn keep_last(events: &mut [Event], limit: u32, end: SystemTime) {
+    let Some(last) = events.len().checked_sub(1) else {
+        return;
+    };
+    events[last].timestamp = end;
+    if let Some(place) = (limit as usize)
+        .checked_sub(1)
+        .filter(|&place| place < last)
+    {
+        events.swap(place, last);
     }
 }
 

@@ -137,7 +137,10 @@ fn ratio(env: &Env<'_>) -> f64 {
 
 /// How many parts a span keeps.
 pub(super) fn span_limits(env: &Env<'_>) -> SpanLimits {
-    let limit = |name, default: u32| env.count(name, 0, default as usize) as u32;
+    let limit = |name, default: u32| {
+        let count = env.count(name, 0, default as usize);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
     let default = SpanLimits::default();
     let attributes = limit(
         "OTEL_ATTRIBUTE_COUNT_LIMIT",
@@ -150,6 +153,12 @@ pub(super) fn span_limits(env: &Env<'_>) -> SpanLimits {
         max_attributes_per_event: limit("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", attributes),
         max_attributes_per_link: limit("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", attributes),
     }
+}
+
+/// How many characters a value of an attribute may have, if that is limited.
+pub(super) fn value_length(env: &Env<'_>) -> Option<usize> {
+    env.limit("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+        .or_else(|| env.limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"))
 }
 
 /// The propagators that `OTEL_PROPAGATORS` names; `none` among them means none.

@@ -68,6 +68,10 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
     pub fn traces(&self) -> ExportTraceServiceRequest {
         assert_eq!(self.path, "/v1/traces");
         Message::decode(&self.body[..]).unwrap()

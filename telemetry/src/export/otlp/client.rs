@@ -12,18 +12,22 @@ use ureq::http::Response;
 use ureq::{Agent, Body, Proxy};
 
 use super::endpoint::{Endpoint, shown};
-use crate::export::exporter::ExportError;
+use crate::export::deadline::deadline_after;
+use crate::export::exporter::{ExportError, Signal};
 use crate::export::render::escaped;
 use crate::export::stop::Stop;
 
-/// Sends to one endpoint.
+/// Sends one signal to one endpoint.
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: Endpoint,
+    signal: Signal,
     agent: Agent,
     stop: Stop,
     /// Whether the last request failed.
     failing: Cell<bool>,
+    /// The collector asked to be left alone until then.
+    not_before: Cell<Option<Instant>>,
 }
 
 /// As much of a reply is read; a collector that sends more is not understood.
@@ -33,6 +37,8 @@ const MOST_SHOWN: usize = 200;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A collector that asks for more is tried after this, with one batch at a time.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Why one attempt failed.
 struct Failure {
@@ -48,7 +54,7 @@ enum Again {
 }
 
 impl Client {
-    pub(super) fn new(endpoint: Endpoint) -> Client {
+    pub(super) fn new(endpoint: Endpoint, signal: Signal) -> Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A collector that moves is to be configured anew: headers hold credentials.
@@ -58,8 +64,10 @@ impl Client {
         Client {
             agent: config.build().into(),
             endpoint,
+            signal,
             stop: Stop::new(),
             failing: Cell::new(false),
+            not_before: Cell::new(None),
         }
     }
 
@@ -73,13 +81,23 @@ impl Client {
             true => compressed(&body),
             false => body,
         };
+        self.rest();
         let sent = self.post_repeatedly(&body);
         self.failing.set(sent.is_err());
         sent
     }
 
+    /// Waits as long as the collector asked for when it refused an earlier request; a beginning
+    /// shutdown ends that. Meanwhile spans wait in the queue, which is bounded, and not one batch
+    /// after the other is sent in vain.
+    fn rest(&self) {
+        if let Some(until) = self.not_before.take() {
+            self.stop.sleep(until.saturating_duration_since(instant()));
+        }
+    }
+
     fn post_repeatedly(&self, body: &[u8]) -> Result<Vec<u8>, ExportError> {
-        let deadline = instant() + self.endpoint.timeout;
+        let deadline = deadline_after(self.endpoint.timeout);
         let mut attempt = 0;
         loop {
             let failure = match self.attempt(body, self.time_left(deadline)) {
@@ -91,7 +109,10 @@ impl Client {
                 Some(pause) if pause < self.time_left(deadline) && self.may_repeat(attempt) => {
                     self.pause(pause, stopping);
                 }
-                _ => return Err(self.error(&failure)),
+                _ => {
+                    self.not_before.set(failure.rest());
+                    return Err(self.error(&failure));
+                }
             }
             attempt += 1;
         }
@@ -107,7 +128,7 @@ impl Client {
     fn time_left(&self, deadline: Instant) -> Duration {
         let deadline = self
             .stop
-            .deadline()
+            .request_deadline(self.signal)
             .map_or(deadline, |stop| stop.min(deadline));
         deadline.saturating_duration_since(instant())
     }
@@ -189,11 +210,16 @@ fn text_of(reply: &[u8]) -> String {
         .ok()
         .filter(|message| !message.is_empty())
         .unwrap_or_else(|| String::from_utf8_lossy(reply).into_owned());
-    let shown: String = message.trim().chars().take(MOST_SHOWN).collect();
-    match shown.is_empty() {
-        true => String::new(),
-        false => format!(": {}", escaped(&shown)),
+    match shown_text(&message) {
+        shown if shown.is_empty() => shown,
+        shown => format!(": {shown}"),
     }
+}
+
+/// A collector's text as a warning may show it: its beginning, and nothing that a terminal obeys.
+pub(super) fn shown_text(message: &str) -> String {
+    let shown: String = message.trim().chars().take(MOST_SHOWN).collect();
+    escaped(&shown)
 }
 
 /// `google.rpc.Status`, as far as it matters.
@@ -208,6 +234,14 @@ impl Failure {
         Failure {
             message,
             again: Again::Never,
+        }
+    }
+
+    /// Until when the collector wants no request at all.
+    fn rest(&self) -> Option<Instant> {
+        match self.again {
+            Again::After(pause) => Some(deadline_after(pause.min(LONGEST_REST))),
+            Again::Never | Again::Soon => None,
         }
     }
 

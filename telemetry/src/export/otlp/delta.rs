@@ -76,7 +76,7 @@ impl Delta {
 
     fn histogram_since(&self, metric: &Metric, now: &HistogramPoint) -> HistogramPoint {
         let mut point = now.clone();
-        point.start = self.until.unwrap_or(now.start);
+        point.start = self.start_of(now.start, now.time);
         if let Some(seen) = self.histograms.get(&key(metric, &now.attributes)) {
             point.count = now.count.saturating_sub(seen.count);
             point.sum = (now.sum - seen.sum).max(0.0);
@@ -89,10 +89,15 @@ impl Delta {
         point
     }
 
+    /// Never after the end of the period: the wall clock may have been set back.
+    fn start_of(&self, first: SystemTime, end: SystemTime) -> SystemTime {
+        self.until.unwrap_or(first).min(end)
+    }
+
     fn sum_since(&self, metric: &Metric, now: &NumberPoint) -> NumberPoint {
         let seen = self.sums.get(&key(metric, &now.attributes));
         NumberPoint {
-            start: self.until.unwrap_or(now.start),
+            start: self.start_of(now.start, now.time),
             value: seen.map_or(now.value, |&seen| difference(now.value, seen)),
             ..now.clone()
         }
@@ -111,4 +116,39 @@ fn difference(now: Number, seen: Number) -> Number {
 /// Attributes come in the same order each time, so their text tells points apart.
 fn key(metric: &Metric, attributes: &[KeyValue]) -> String {
     format!("{} {attributes:?}", metric.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn count(value: i64, time: SystemTime) -> Metric {
+        Metric {
+            name: "process.count".into(),
+            description: "".into(),
+            unit: "".into(),
+            data: MetricData::Sum {
+                monotonic: true,
+                points: vec![NumberPoint {
+                    attributes: Vec::new(),
+                    start: UNIX_EPOCH,
+                    time,
+                    value: Number::Int(value),
+                }],
+            },
+        }
+    }
+
+    #[test]
+    fn no_period_ends_before_it_starts() {
+        let late = UNIX_EPOCH + Duration::from_secs(60);
+        let early = UNIX_EPOCH + Duration::from_secs(10);
+        let mut delta = Delta::default();
+        delta.acknowledge(&[count(3, late)]);
+        let MetricData::Sum { points, .. } = &delta.since(&[count(5, early)])[0].data else {
+            panic!("a sum stays a sum");
+        };
+        assert_eq!((points[0].start, points[0].value), (early, Number::Int(2)));
+    }
 }

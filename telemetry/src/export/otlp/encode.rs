@@ -13,6 +13,7 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
+use crate::export::length::shorten_values;
 use crate::export::metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint};
 
 /// Whether sums count from the start of the program or from the last export.
@@ -31,10 +32,17 @@ impl Temporality {
     }
 }
 
+/// A longer value is cut, so that one attribute does not cost a whole batch.
+const MOST_CHARACTERS: usize = 64 * 1024;
+
 pub(super) fn spans(spans: &[SpanData], resource: &Resource) -> ExportTraceServiceRequest {
     let resource = ResourceAttributesWithSchema::from(resource);
+    let mut spans = spans.to_vec();
+    spans
+        .iter_mut()
+        .for_each(|span| shorten_values(span, MOST_CHARACTERS));
     ExportTraceServiceRequest {
-        resource_spans: group_spans_by_resource_and_scope(spans.to_vec(), &resource),
+        resource_spans: group_spans_by_resource_and_scope(spans, &resource),
     }
 }
 

@@ -39,7 +39,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// When the name or the value is none that HTTP allows; the error does not show the value.
+    /// When the name or the value is none that HTTP allows, or the header is one that describes
+    /// the body, which is not for the user to say. The error does not show the value.
     pub fn header(mut self, name: &str, value: &str) -> Result<Endpoint, ConfigError> {
         self.headers.push(parse_header("the header", name, value)?);
         Ok(self)
@@ -107,7 +108,7 @@ fn check_protocol(env: &Env<'_>, signal: Signal) {
     let name = variable(env, signal, "PROTOCOL");
     if let Some(protocol) = env
         .text(&name)
-        .filter(|protocol| protocol != "http/protobuf")
+        .filter(|protocol| !protocol.eq_ignore_ascii_case("http/protobuf"))
     {
         let error = ConfigError::new(name, protocol, "http/protobuf");
         env.warn(format_args!("{error}; http/protobuf is used"));
@@ -124,16 +125,21 @@ fn url(env: &Env<'_>, signal: Signal) -> Result<Uri, ConfigError> {
         .text(&general)
         .unwrap_or_else(|| DEFAULT_BASE.to_owned());
     // Parsed first, so that an error shows what the user wrote.
-    parse_url(&general, &base)?;
-    let base = base.trim_end_matches('/');
-    parse_url(&general, &format!("{base}/v1/{}", signal.as_str()))
+    let url = below(&parse_url(&general, &base)?, signal);
+    url.ok_or_else(|| url_error(&general, &base))
+}
+
+/// The URL of a signal below a base, whose query stays a query.
+fn below(base: &Uri, signal: Signal) -> Option<Uri> {
+    let path = base.path().trim_end_matches('/');
+    let query = base.query().map(|query| format!("?{query}"));
+    let target = format!("{path}/v1/{}{}", signal.as_str(), query.unwrap_or_default());
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn parse_url(variable: &str, text: &str) -> Result<Uri, ConfigError> {
-    let accepted = match cfg!(feature = "tls") {
-        true => "a URL such as http://localhost:4318 or https://collector.example.com",
-        false => "a URL such as http://localhost:4318 (https needs the feature `tls`)",
-    };
     let usable = |url: &Uri| {
         let tls = cfg!(feature = "tls") && url.scheme_str() == Some("https");
         (tls || url.scheme_str() == Some("http")) && url.host().is_some_and(|host| !host.is_empty())
@@ -141,18 +147,30 @@ fn parse_url(variable: &str, text: &str) -> Result<Uri, ConfigError> {
     text.parse()
         .ok()
         .filter(usable)
-        .ok_or_else(|| ConfigError::new(variable, without_password(text), accepted))
+        .ok_or_else(|| url_error(variable, text))
 }
 
-/// The URL without what may be a secret: what stands before `@` in the authority.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+fn url_error(variable: &str, text: &str) -> ConfigError {
+    let accepted = match cfg!(feature = "tls") {
+        true => "a URL such as http://localhost:4318 or https://collector.example.com",
+        false => "a URL such as http://localhost:4318 (https needs the feature `tls`)",
     };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(at) => format!("{scheme}://…{}", &rest[at..]),
-        None => url.to_owned(),
+    ConfigError::new(variable, without_secrets(text), accepted)
+}
+
+/// What was meant to be a URL, without what may be a secret in it: all that stands before an `@`,
+/// and all that follows a `?` or `#`, wherever these are, since the text may be no URL at all.
+fn without_secrets(text: &str) -> String {
+    let query = text.find(['?', '#']);
+    match (text.rfind('@'), query) {
+        (None, None) => text.to_owned(),
+        (Some(at), Some(query)) if query < at => "…".to_owned(),
+        (at, query) => {
+            let before = at.map_or("", |_| "…");
+            let after = query.map_or("", |_| "?…");
+            let shown = &text[at.unwrap_or(0)..query.unwrap_or(text.len())];
+            format!("{before}{shown}{after}")
+        }
     }
 }
 
@@ -182,15 +200,28 @@ fn header(env: &Env<'_>, variable: &str, pair: &str) -> Option<(HeaderName, Head
         .ok()
 }
 
-/// The error shows the name only: values are credentials.
+/// Headers that say what the body is. A second one would contradict the exporter's own.
+const RESERVED: [&str; 3] = ["content-type", "content-encoding", "content-length"];
+
+/// The error shows the name only, and only if it is one: values are credentials, and who puts a
+/// value where the name belongs must not read it in a log.
 fn parse_header(
     variable: &str,
     name: &str,
     value: &str,
 ) -> Result<(HeaderName, HeaderValue), ConfigError> {
-    let accepted = "a name and a value that HTTP allows in a header";
-    let parsed = name.parse().ok().zip(value.parse().ok());
-    parsed.ok_or_else(|| ConfigError::new(variable, format!("{name}=…"), accepted))
+    let known: Option<HeaderName> = name.parse().ok();
+    let shown = format!("{}=…", known.as_ref().map_or("…", HeaderName::as_str));
+    let parsed = known
+        .filter(|name| !RESERVED.contains(&name.as_str()))
+        .zip(value.parse().ok());
+    parsed.ok_or_else(|| {
+        let accepted = format!(
+            "a name and a value that HTTP allows in a header, but not {}",
+            RESERVED.join(", ")
+        );
+        ConfigError::new(variable, shown, accepted)
+    })
 }
 
 impl fmt::Debug for Endpoint {
@@ -261,6 +292,11 @@ mod tests {
                 Signal::Metrics,
                 "http://h/a/v1/metrics",
             ),
+            (
+                &[(ENDPOINT, "http://h/a/?key=1")],
+                Signal::Traces,
+                "http://h/a/v1/traces",
+            ),
             (&[(TRACES, "http://h:1/x")], Signal::Traces, "http://h:1/x"),
             (&[(TRACES, "http://h:1")], Signal::Traces, "http://h:1/"),
             (
@@ -292,8 +328,53 @@ mod tests {
                 "{error}"
             );
         }
-        let (endpoint, _) = read(&[(ENDPOINT, "ftp://me:secret@h/")], Signal::Traces);
-        assert!(!endpoint.unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn the_query_of_a_base_is_that_of_each_signal() {
+        let (endpoint, _) = read(&[(ENDPOINT, "http://h/a/?key=1")], Signal::Metrics);
+        assert_eq!(endpoint.unwrap().url, "http://h/a/v1/metrics?key=1");
+    }
+
+    #[test]
+    fn no_error_shows_what_may_be_a_secret() {
+        for (url, shown) in [
+            ("ftp://me:secret@h/x", "…@h/x"),
+            ("me:secret@h:4318", "…@h:4318"),
+            ("ftp://me:sec/ret@h", "…@h"),
+            ("me:secret@http://h", "…@http://h"),
+            ("ftp://h/x?key=secret", "ftp://h/x?…"),
+            ("ftp://me:secret@h/x?key=secret", "…@h/x?…"),
+            ("ftp://h/x?key=secret@ret", "…"),
+            ("ftp://h/#secret", "ftp://h/?…"),
+        ] {
+            let error = read(&[(ENDPOINT, url)], Signal::Traces).0.unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("{ENDPOINT} is {shown:?}; ")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_place_of_a_name_is_not_shown() {
+        for (headers, shown) in [
+            ("Authorization: Bearer dG9r=", "…=…"),
+            ("Bearer dG9r=x", "…=…"),
+            ("x-key=dG9r\u{7f}", "x-key=…"),
+            ("Content-Type=dG9r", "content-type=…"),
+        ] {
+            let variables = [("OTEL_EXPORTER_OTLP_HEADERS", headers)];
+            let (endpoint, warnings) = read(&variables, Signal::Traces);
+            assert!(endpoint.unwrap().headers.is_empty(), "{headers}");
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(
+                warnings[0].contains(&format!(" is {shown:?}; ")) && !warnings[0].contains("dG9r"),
+                "{warnings:?}"
+            );
+        }
     }
 
     #[test]
@@ -325,7 +406,7 @@ mod tests {
         let variables = [
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "100"),
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "200"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
             ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "none"),
         ];
         let traces = read(&variables, Signal::Traces).0.unwrap();

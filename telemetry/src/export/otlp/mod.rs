@@ -9,6 +9,7 @@ mod client;
 mod delta;
 mod encode;
 mod endpoint;
+mod pieces;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -21,9 +22,10 @@ use super::env::{ConfigError, Env, process_variable};
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
 use super::stop::Stop;
-use client::Client;
+use client::{Client, shown_text};
 use delta::Delta;
 use encode::Temporality;
+use pieces::Pieces;
 
 pub use endpoint::Endpoint;
 
@@ -63,8 +65,8 @@ impl Otlp {
     /// Sends each signal to an endpoint of its own, and a signal without one nowhere.
     pub fn to(traces: Option<Endpoint>, metrics: Option<Endpoint>) -> Otlp {
         Otlp {
-            traces: traces.map(Client::new),
-            metrics: metrics.map(Client::new),
+            traces: traces.map(|endpoint| Client::new(endpoint, Signal::Traces)),
+            metrics: metrics.map(|endpoint| Client::new(endpoint, Signal::Metrics)),
             delta: None,
         }
     }
@@ -124,11 +126,9 @@ impl Exporter for Otlp {
         let Some(client) = &self.traces else {
             return Ok(());
         };
-        let reply = client.post(encode::spans(spans, resource).encode_to_vec())?;
-        let partial = decoded::<ExportTraceServiceResponse>(&reply)
-            .and_then(|response| response.partial_success)
-            .map(|partial| (partial.rejected_spans, partial.error_message));
-        partial_success(partial)
+        let mut pieces = Pieces::default();
+        pieces.send(spans, resource, &|body| post_spans(client, body));
+        pieces.result()
     }
 
     fn export_metrics(
@@ -154,6 +154,14 @@ impl Exporter for Otlp {
     }
 }
 
+fn post_spans(client: &Client, body: Vec<u8>) -> Result<(), ExportError> {
+    let reply = client.post(body)?;
+    let partial = decoded::<ExportTraceServiceResponse>(&reply)
+        .and_then(|response| response.partial_success)
+        .map(|partial| (partial.rejected_spans, partial.error_message));
+    partial_success(partial)
+}
+
 /// The collector has accepted the request; a reply that is not understood takes nothing back.
 fn decoded<M: Message + Default>(reply: &[u8]) -> Option<M> {
     M::decode(reply).ok()
@@ -162,11 +170,14 @@ fn decoded<M: Message + Default>(reply: &[u8]) -> Option<M> {
 fn partial_success(partial: Option<(i64, String)>) -> Result<(), ExportError> {
     match partial {
         Some((rejected, message)) if rejected > 0 => {
-            Err(ExportError::partial(rejected as u64, message))
+            Err(ExportError::partial(rejected as u64, shown_text(&message)))
         }
         // By the specification a message without rejections is a warning.
         Some((_, message)) if !message.is_empty() => {
-            warn(format_args!("the OTLP collector warns: {message:?}"));
+            warn(format_args!(
+                "the OTLP collector warns: {}",
+                shown_text(&message)
+            ));
             Ok(())
         }
         _ => Ok(()),
