@@ -731,3 +731,32 @@ async fn copy_the_input_to_the_output() {
     assert_eq!(copied, 100_000);
     output.flush().await.unwrap();
 }
+
+#[test]
+fn writes_that_wait_for_a_thread_are_made_though_the_runtime_ends() {
+    use telemetry_rt::io::AsyncWriteExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |number: usize| folder.path().join(format!("{number}"));
+    let runtime = telemetry_rt::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let mut files = Vec::new();
+        for number in 0..5 {
+            files.push(telemetry_rt::fs::File::create(path(number)).await.unwrap());
+        }
+        drop(telemetry_rt::task::spawn_blocking(move || {
+            let _ = blocked.recv_timeout(std::time::Duration::from_millis(50));
+        }));
+        for file in &mut files {
+            file.write_all(b"not flushed").await.unwrap();
+        }
+    });
+    drop(runtime);
+    drop(release);
+    for number in 0..5 {
+        assert_eq!(std::fs::read(path(number)).unwrap(), b"not flushed");
+    }
+}

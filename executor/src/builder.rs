@@ -6,7 +6,7 @@ use std::panic::Location;
 use telemetry_rt_telemetry::record::Lineage;
 
 use crate::local::{self, LocalSet};
-use crate::runtime::{self, Handle};
+use crate::runtime::{self, BlockingSpawn, Handle};
 use crate::task::JoinHandle;
 
 /// Spawns tasks that have a name, or a trace of their own.
@@ -17,6 +17,7 @@ use crate::task::JoinHandle;
 pub struct Builder<'a> {
     name: Option<&'a str>,
     lineage: Lineage,
+    must_run: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -49,6 +50,16 @@ impl<'a> Builder<'a> {
     pub fn child(self) -> Builder<'a> {
         Builder {
             lineage: Lineage::Inherit,
+            ..self
+        }
+    }
+
+    /// A function on the blocking pool is run even if the runtime ends before its turn: for writes
+    /// whose caller was told that they are as good as done.
+    #[doc(hidden)]
+    pub fn must_run(self) -> Builder<'a> {
+        Builder {
+            must_run: true,
             ..self
         }
     }
@@ -125,7 +136,12 @@ impl<'a> Builder<'a> {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let site = Location::caller();
-        runtime::spawn_blocking_named(&Handle::current(), function, self.name, self.lineage, site)
+        let spawn = BlockingSpawn {
+            name: self.name,
+            lineage: self.lineage,
+            site: Location::caller(),
+            must_run: self.must_run,
+        };
+        runtime::spawn_blocking_named(&Handle::current(), function, spawn)
     }
 }

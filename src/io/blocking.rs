@@ -238,7 +238,11 @@ impl<T: Send + 'static> Blocking<T> {
     {
         debug_assert!(self.is_idle(), "at most one operation is under way");
         let shared = Arc::clone(&self.shared);
-        let handle = hop::start(name, move || operation(&mut lock(&shared)));
+        let call = move || operation(&mut lock(&shared));
+        let handle = match kind {
+            Kind::Write => hop::start_write(name, call),
+            Kind::Read | Kind::Effect | Kind::Seek => hop::start(name, call),
+        };
         self.running = Some(Running { kind, handle });
     }
 

@@ -20,6 +20,16 @@ where
     Builder::new().name(name).spawn_blocking(call)
 }
 
+/// As [`start`], for a write whose caller has been told that the bytes are taken: it is made even
+/// if the runtime ends before its turn.
+pub(crate) fn start_write<R, F>(name: &'static str, call: F) -> JoinHandle<io::Result<R>>
+where
+    F: FnOnce() -> io::Result<R> + Send + 'static,
+    R: Send + 'static,
+{
+    Builder::new().name(name).must_run().spawn_blocking(call)
+}
+
 /// Puts `call` on the pool and waits for what it returns.
 pub(crate) async fn run<R, F>(name: &'static str, call: F) -> io::Result<R>
 where

@@ -38,6 +38,7 @@ use crate::task::{Notified, Pen};
 /// A function that waits for a thread.
 struct Job {
     task: Notified,
+    must_run: bool,
     /// A paused clock does not move by itself before the function has run.
     _clock: Option<InhibitAutoAdvance>,
 }
@@ -90,10 +91,12 @@ impl Pool {
         }
     }
 
-    /// Runs a task that blocks. After the pool was closed the task is dropped at once.
-    pub(crate) fn run(self: &Arc<Self>, handle: &Handle, task: Notified) {
+    /// Runs a task that blocks. After the pool was closed the task is dropped at once. One that
+    /// `must_run`, and comes before that, is run even if the pool is closed before its turn.
+    pub(crate) fn run(self: &Arc<Self>, handle: &Handle, task: Notified, must_run: bool) {
         let job = Job {
             task,
+            must_run,
             _clock: InhibitAutoAdvance::new(handle.reactor()),
         };
         let mut state = self.state.lock();
@@ -208,14 +211,18 @@ impl Pool {
 
     // ----- the end -----
 
-    /// Refuses further jobs, and drops those that have not started.
-    pub(crate) fn close(&self, recorder: &Recorder) {
+    /// Refuses further jobs, and drops those that have not started, except for those that must
+    /// run: the threads end when these are done.
+    pub(crate) fn close(self: &Arc<Self>, handle: &Handle) {
         let mut state = self.state.lock();
         state.closed = true;
-        let waiting = std::mem::take(&mut state.queue);
+        let (kept, dropped) = state.queue.drain(..).partition(|job| job.must_run);
+        state.queue = kept;
+        let call = self.choose_call(&mut state);
         self.called.notify_all();
         drop(state);
-        drop_jobs(waiting, recorder);
+        self.make_call(call, handle);
+        drop_jobs::<VecDeque<Job>>(dropped, handle.shared().recorder());
     }
 
     /// Waits until all threads have ended, at most until `deadline`; tells whether they have.
@@ -239,7 +246,7 @@ impl Pool {
     }
 }
 
-fn drop_jobs(jobs: impl IntoIterator<Item = Job>, recorder: &Recorder) {
+fn drop_jobs<J: IntoIterator<Item = Job>>(jobs: J, recorder: &Recorder) {
     for job in jobs {
         job.task.run_cancelled(&Pen::Own(&recorder.other(None)));
     }

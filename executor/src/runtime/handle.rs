@@ -122,7 +122,16 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        spawn_blocking_named(self, function, None, Lineage::Inherit, Location::caller())
+        spawn_blocking_named(
+            self,
+            function,
+            BlockingSpawn {
+                name: None,
+                lineage: Lineage::Inherit,
+                site: Location::caller(),
+                must_run: false,
+            },
+        )
     }
 
     /// Runs a future to its end on this thread.
@@ -175,13 +184,20 @@ where
     scheduler::spawn(handle.shared(), future, name, lineage, site)
 }
 
+/// All that can be said about a function on the blocking pool.
+pub(crate) struct BlockingSpawn<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) lineage: Lineage,
+    pub(crate) site: &'static Location<'static>,
+    /// Whether it is run even if the runtime ends before its turn.
+    pub(crate) must_run: bool,
+}
+
 /// Spawns a function onto the blocking pool.
 pub(crate) fn spawn_blocking_named<F, R>(
     handle: &Handle,
     function: F,
-    name: Option<&str>,
-    lineage: Lineage,
-    site: &'static Location<'static>,
+    spawn: BlockingSpawn<'_>,
 ) -> JoinHandle<R>
 where
     F: FnOnce() -> R + Send + 'static,
@@ -189,9 +205,9 @@ where
 {
     let record = handle.shared().recorder().spawned(Spawning {
         meta: const { &Meta::of::<F, R>(ProcessType::Blocking) },
-        name,
-        site,
-        lineage,
+        name: spawn.name,
+        site: spawn.site,
+        lineage: spawn.lineage,
     });
     let Spawned { notified, join } = Task {
         future: BlockingFunction::new(function),
@@ -201,7 +217,7 @@ where
         awaited_as: Waiting::Blocking,
     }
     .into_cell();
-    handle.blocking().run(handle, notified);
+    handle.blocking().run(handle, notified, spawn.must_run);
     join
 }
 
@@ -224,14 +240,13 @@ impl reactor::Offload for Lookups {
         let inner = self.runtime.get().and_then(Weak::upgrade);
         let inner = inner.ok_or_else(reactor::Refused::default)?;
         let handle = Handle { inner };
-        let site = Location::caller();
-        drop(spawn_blocking_named(
-            &handle,
-            job,
-            Some(name),
-            Lineage::Inherit,
-            site,
-        ));
+        let spawn = BlockingSpawn {
+            name: Some(name),
+            lineage: Lineage::Inherit,
+            site: Location::caller(),
+            must_run: false,
+        };
+        drop(spawn_blocking_named(&handle, job, spawn));
         Ok(())
     }
 }

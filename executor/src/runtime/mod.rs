@@ -19,4 +19,4 @@ pub use handle::{Handle, TryCurrentError};
 pub use os::{Os, StdThreads};
 pub use runtime::Runtime;
 
-pub(crate) use handle::{spawn_blocking_named, spawn_named};
+pub(crate) use handle::{BlockingSpawn, spawn_blocking_named, spawn_named};

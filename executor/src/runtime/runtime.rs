@@ -1,8 +1,8 @@
 //! The runtime: what is built, and how it ends.
 //!
 //! The end, in this order: refuse new work; stop the workers; drop all tasks, on the thread that
-//! stops last, inside the context of the runtime; drop the functions that wait for a thread; wait
-//! for those that run; shut the reactor down. A deadline bounds the waiting, not the order.
+//! stops last, inside the context of the runtime; drop the functions that wait for a thread, but
+//! for writes of files; wait for those that run; shut the reactor down. A deadline bounds the waiting, not the order.
 
 use std::fmt;
 use std::future::Future;
@@ -202,7 +202,7 @@ impl Runtime {
             shared.return_core(core);
         }
         let down = shared.wait_until_down(deadline);
-        self.handle.blocking().close(shared.recorder());
+        self.handle.blocking().close(&self.handle);
         self.handle.blocking().wait_until_ended(deadline);
         shared.reactor().shutdown();
         if down {

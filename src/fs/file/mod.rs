@@ -31,8 +31,8 @@ use crate::io::hop;
 /// A write copies the bytes, starts writing them and is done. The next operation waits for it. So
 /// what was written is in the file only after a [`flush`](crate::io::AsyncWriteExt::flush): **flush
 /// before you drop a file**, or look at it by another way. Dropping does not wait; the last write
-/// is then made soon after, unless the runtime ends before, and its error is lost. A flush does
-/// not wait for the disk; [`sync_all`](Self::sync_all) does.
+/// is then made soon after, also when the runtime is dropped meanwhile, and its error is lost. A
+/// flush does not wait for the disk; [`sync_all`](Self::sync_all) does.
 ///
 /// # Errors
 ///
