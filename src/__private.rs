@@ -18,7 +18,7 @@ mod active {
     use opentelemetry::{Context, global};
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use pin_project_lite::pin_project;
-    use telemetry_rt_telemetry::record::{Recorder, outcome_of};
+    use telemetry_rt_telemetry::record::{Recorder, contexts_are_alive, outcome_of};
 
     use crate::otel::Pipeline;
     use crate::runtime::Handle;
@@ -107,7 +107,7 @@ mod active {
             fn drop(this: Pin<&mut Self>) {
                 let mut this = this.project();
                 if let Stage::Begun(context) = this.span {
-                    let attached = context.clone().attach();
+                    let attached = contexts_are_alive().then(|| context.clone().attach());
                     this.future.set(None);
                     drop(attached);
                     // Also when somebody keeps the context: what was cancelled goes on no longer.

@@ -6,7 +6,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGKILL, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::raise;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -118,7 +117,7 @@ fn a_waker_that_panics_does_not_take_the_other_receivers_with_it() {
     assert!(watched.poll_read_ready(&mut cx).is_pending());
     stream.write_all(b"x").expect("writes");
     raise(SIGUSR1).expect("raised");
-    assert!(catch_unwind(AssertUnwindSafe(|| runtime.until_event())).is_err());
+    runtime.until_event();
     assert_eq!(counter.count(), 2);
 }
 

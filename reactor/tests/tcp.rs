@@ -5,7 +5,6 @@ mod support;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -484,7 +483,7 @@ fn a_waker_that_panics_does_not_take_the_others_of_the_turn_with_it() {
         assert_eq!(client.try_write(b"x").expect("writes"), 1);
     }
     std::thread::sleep(Duration::from_millis(20));
-    assert!(catch_unwind(AssertUnwindSafe(|| runtime.until_event())).is_err());
+    runtime.until_event();
     assert_eq!(counter.count(), 6);
 }
 
@@ -500,8 +499,7 @@ fn a_waker_that_panics_does_not_take_the_others_of_a_shutdown_with_it() {
     let mut cx = Context::from_waker(&counts);
     assert!(server.poll_read_ready(&mut cx).is_pending());
     assert!(sleep.as_mut().poll(&mut cx).is_pending());
-    let shutdown = AssertUnwindSafe(|| runtime.handle.shutdown());
-    assert!(catch_unwind(shutdown).is_err());
+    runtime.handle.shutdown();
     assert_eq!(counter.count(), 2);
 }
 

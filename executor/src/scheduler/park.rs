@@ -12,7 +12,6 @@
 //! that whoever wakes it makes the one system call that is needed, and none if it is not waiting.
 //! A notification that comes early is kept, so that the next park returns at once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -63,20 +62,9 @@ impl SharedDriver {
     /// Looks for events without waiting, if nobody else is at it.
     pub(crate) fn look(&self) {
         if let Some(mut driver) = self.driver.try_lock() {
-            turn(&mut driver, Some(Duration::ZERO), false);
+            driver.turn(Some(Duration::ZERO), false);
         }
     }
-}
-
-/// Fires the timers that are due, whoever is in the driver. As for panics, see [`turn`].
-pub(super) fn fire_due(reactor: &reactor::Handle) {
-    let _ = catch_unwind(AssertUnwindSafe(|| reactor.fire_due()));
-}
-
-/// A turn of the driver. It wakes tasks, and futures of other kinds by wakers that users wrote: if
-/// one of those panics, which the panic hook has told, the worker goes on.
-fn turn(driver: &mut reactor::Driver, wait: Option<Duration>, may_advance: bool) {
-    let _ = catch_unwind(AssertUnwindSafe(|| driver.turn(wait, may_advance)));
 }
 
 impl Parker {
@@ -110,10 +98,10 @@ impl Parker {
     fn park_in_driver(&self, mut driver: MutexGuard<'_, reactor::Driver>) {
         if self.announce(IN_DRIVER) {
             // Nothing else is there to do: a paused clock may move to the next timer.
-            turn(&mut driver, None, true);
+            driver.turn(None, true);
         } else {
             // Notified before it began: the driver is looked at, but not waited in.
-            turn(&mut driver, Some(Duration::ZERO), false);
+            driver.turn(Some(Duration::ZERO), false);
         }
         drop(driver);
         self.take_notification();
@@ -133,7 +121,7 @@ impl Parker {
         }
         self.take_notification();
         if deadline.is_some() {
-            fire_due(reactor);
+            reactor.fire_due();
         }
     }
 

@@ -9,7 +9,7 @@ use telemetry_rt_telemetry::record::Scribe;
 
 use super::core::Core;
 use super::idle::Last;
-use super::park::{Place, fire_due};
+use super::park::Place;
 use super::shared::Shared;
 use crate::runtime::Handle;
 use crate::sync::{Ordering, fence};
@@ -149,7 +149,7 @@ impl WorkerThread {
         self.shared().driver.look();
         // If another worker is in the driver, it is there for the sockets; timers of this thread
         // may be due before it comes out.
-        fire_due(self.shared().reactor());
+        self.shared().reactor().fire_due();
         self.with_scribe(Scribe::resumed);
     }
 

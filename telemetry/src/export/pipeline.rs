@@ -163,7 +163,12 @@ impl Pipeline {
         if let Some(threads) = threads.take() {
             self.end(threads, timeout);
         }
-        self.report(self.queue.wait_ended(instant()))
+        let report = self.report(self.queue.wait_ended(instant()));
+        Report {
+            // Threads that ended in time may still have left spans in the rings at the deadline.
+            completed: report.completed && report.spans.dropped.shutdown_deadline == 0,
+            ..report
+        }
     }
 
     fn end(&self, threads: Threads, timeout: Duration) {

@@ -102,7 +102,7 @@ pub struct Spawning<'a> {
 pub enum Ending<'a> {
     /// It returned; see [`outcome_of`](super::outcome_of).
     Returned(Outcome),
-    /// It panicked, with this message if the payload is a string.
+    /// It panicked, with this message, or `Box<dyn Any>` if the payload is no text.
     Panicked(&'a str),
     /// It was dropped before it ended.
     Cancelled,

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -62,7 +62,7 @@ impl Client {
             .proxy(proxy(&endpoint))
             .user_agent(concat!("telemetry_rt/", env!("CARGO_PKG_VERSION")));
         Client {
-            agent: config.build().into(),
+            agent: endpoint.authorities.trusted_in(config).build().into(),
             endpoint,
             signal,
             stop: Stop::new(),
@@ -162,7 +162,7 @@ impl Client {
             Ok(response) => reply_of(response),
             Err(error) => Err(Failure {
                 message: error.to_string(),
-                again: Again::Soon,
+                again: again_after(&error),
             }),
         }
     }
@@ -170,6 +170,15 @@ impl Client {
     fn error(&self, failure: &Failure) -> ExportError {
         let url = shown(&self.endpoint.url);
         ExportError::new(format!("POST {url}: {}", failure.message))
+    }
+}
+
+/// A connection that fails may succeed later; a collector that cannot prove who it is will not.
+fn again_after(error: &ureq::Error) -> Again {
+    match error {
+        // What rustls refuses arrives as this kind of error, an untrusted certificate above all.
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Again::Never,
+        _ => Again::Soon,
     }
 }
 
@@ -249,12 +258,16 @@ impl Failure {
     fn pause(&self, attempt: u32) -> Option<Duration> {
         match self.again {
             Again::Never => None,
-            Again::After(pause) => Some(pause),
-            Again::Soon => Some(with_jitter(
-                (FIRST_PAUSE * 2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE),
-            )),
+            // A collector that says "at once", again and again, is not asked more often than others.
+            Again::After(pause) => Some(pause.max(backoff(attempt))),
+            Again::Soon => Some(backoff(attempt)),
         }
     }
+}
+
+/// The pause after so many failed attempts.
+fn backoff(attempt: u32) -> Duration {
+    with_jitter((FIRST_PAUSE * 2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE))
 }
 
 /// Between half and all of a pause, so that clients that failed together do not return together.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
+use super::authorities::Authorities;
 use crate::export::env::{ConfigError, Env};
 use crate::export::exporter::Signal;
 
@@ -19,6 +20,7 @@ pub struct Endpoint {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) timeout: Duration,
     pub(super) gzip: bool,
+    pub(super) authorities: Authorities,
 }
 
 const DEFAULT_BASE: &str = "http://localhost:4318";
@@ -58,12 +60,28 @@ impl Endpoint {
         self
     }
 
+    /// Trusts a collector only if one of these certificates, as PEM, vouches for it; by default
+    /// those of the public authorities do. An `http` endpoint has no use for them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate in the text. A build without the feature `tls`, which knows no
+    /// `https`, does not look.
+    pub fn certificate(mut self, pem: &[u8]) -> Result<Endpoint, ConfigError> {
+        self.authorities = Authorities::from_pem(pem).map_err(|reason| {
+            let accepted = format!("PEM with at least one certificate ({reason})");
+            ConfigError::new("the certificate", "…", accepted)
+        })?;
+        Ok(self)
+    }
+
     fn at(url: Uri) -> Endpoint {
         Endpoint {
             url,
             headers: Vec::new(),
             timeout: DEFAULT_TIMEOUT,
             gzip: false,
+            authorities: Authorities::public(),
         }
     }
 
@@ -75,11 +93,13 @@ impl Endpoint {
         let compression = variable(env, signal, "COMPRESSION");
         let timeout = variable(env, signal, "TIMEOUT");
         let known = [("gzip", true), ("none", false)];
+        let url = url(env, signal)?;
         Ok(Endpoint {
+            authorities: authorities(env, signal, &url)?,
             headers: headers(env, signal),
             timeout: env.millis(&timeout, DEFAULT_TIMEOUT),
             gzip: env.word(&compression, &known).unwrap_or(false),
-            ..Endpoint::at(url(env, signal)?)
+            ..Endpoint::at(url)
         })
     }
 }
@@ -171,6 +191,22 @@ fn without_secrets(text: &str) -> String {
             let shown = &text[at.unwrap_or(0)..query.unwrap_or(text.len())];
             format!("{before}{shown}{after}")
         }
+    }
+}
+
+/// Those of the file that `CERTIFICATE` names, which only `https` needs. A file that cannot be used
+/// is an error, since trusting the public authorities instead might be more than the user wants.
+fn authorities(env: &Env<'_>, signal: Signal, url: &Uri) -> Result<Authorities, ConfigError> {
+    let variable = variable(env, signal, "CERTIFICATE");
+    match env.text(&variable) {
+        Some(path) if url.scheme_str() == Some("https") => {
+            Authorities::from_file(&path).map_err(|reason| {
+                let accepted =
+                    format!("the path of a PEM file with at least one certificate ({reason})");
+                ConfigError::new(variable, path, accepted)
+            })
+        }
+        _ => Ok(Authorities::public()),
     }
 }
 

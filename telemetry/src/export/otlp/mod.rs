@@ -5,6 +5,11 @@
 //! refuses must be counted here; and one sender serves both signals, with no async runtime in it.
 //! The messages are those of `opentelemetry-proto`.
 
+#[cfg(feature = "tls")]
+mod authorities;
+#[cfg(not(feature = "tls"))]
+#[path = "authorities_off.rs"]
+mod authorities;
 mod client;
 mod delta;
 mod encode;
@@ -47,7 +52,7 @@ impl Otlp {
     ///
     /// # Errors
     ///
-    /// When a URL is not understood.
+    /// When a URL is not understood, or a file of certificates is not usable.
     pub fn from_env() -> Result<Otlp, ConfigError> {
         let env = Env::new(&process_variable);
         let traces = Endpoint::from_variables(&env, Signal::Traces)?;

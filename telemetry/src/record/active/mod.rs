@@ -31,3 +31,4 @@ pub use recorder::{Config, ProcessPoint, Recorder, Snapshot};
 pub use scribe::{Leftover, PollGuard, Scribe};
 pub use span::{Decision, DroppedParts, SpanExtras, SpanPolicy, SpanRecord};
 pub use task::{TaskRecord, WakeStamp};
+pub use tls::is_alive as contexts_are_alive;

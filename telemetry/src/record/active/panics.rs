@@ -25,6 +25,9 @@ struct Panic {
     backtrace: Option<String>,
 }
 
+/// What the scheduler says of a panic whose payload is no text.
+const NO_MESSAGE: &str = "Box<dyn Any>";
+
 /// Sees to it that places are noted from now on.
 pub(super) fn watch() {
     static WATCHED: Once = Once::new();
@@ -46,7 +49,7 @@ fn note(info: &PanicHookInfo<'_>) {
         return;
     };
     let panic = Panic {
-        message: info.payload_as_str().unwrap_or_default().to_owned(),
+        message: info.payload_as_str().unwrap_or(NO_MESSAGE).to_owned(),
         file: location.file().to_owned(),
         line: location.line(),
         column: location.column(),
@@ -93,6 +96,9 @@ mod tests {
         assert!(place.contains(&KeyValue::new("code.line.number", i64::from(line))));
         assert!(place[0].value.as_str().ends_with("panics.rs"));
         assert!(place_of("here").is_empty(), "it is told once");
+
+        let _ = catch_unwind(|| std::panic::panic_any(7));
+        assert!(!place_of(NO_MESSAGE).is_empty());
 
         let _ = catch_unwind(|| panic!("elsewhere"));
         let again = AssertUnwindSafe(|| resume_unwind(caught.unwrap_err()));

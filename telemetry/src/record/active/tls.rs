@@ -22,8 +22,9 @@ impl Drop for AfterTheContext {
     fn drop(&mut self) {}
 }
 
-/// Whether contexts can be read and attached on this thread.
+/// Whether contexts can be read and attached on this thread: not when it is ending, and the API's
+/// thread-local is gone.
 #[inline]
-pub(super) fn is_alive() -> bool {
+pub fn is_alive() -> bool {
     SENTINEL.try_with(|_| ()).is_ok()
 }
