@@ -78,25 +78,29 @@ fn a_sleep_whose_deadline_has_passed_is_ready_at_once() {
 
 #[test]
 fn sleeps_end_in_the_order_of_their_deadlines() {
+    type Order = Arc<std::sync::Mutex<Vec<u64>>>;
+    /// Notes when it is woken: that is the order in which timers fire, however late all of them.
+    struct Notes(u64, Order);
+    impl Wake for Notes {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
     run(async {
-        let mut sleeps: Vec<_> = [9, 3, 6, 1].map(|ms| (ms, Box::pin(sleep(ms * MS)))).into();
-        let mut order = Vec::new();
-        poll_fn(|cx| {
-            sleeps.retain_mut(|(ms, sleep)| {
-                let pending = sleep.as_mut().poll(cx).is_pending();
-                if !pending {
-                    order.push(*ms);
-                }
-                pending
-            });
-            if sleeps.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        assert_eq!(order, [1, 3, 6, 9]);
+        let order = Order::default();
+        let mut sleeps: Vec<_> = [9, 3, 6, 1]
+            .map(|ms| (ms, Box::pin(sleep(100 * MS + ms * MS))))
+            .into();
+        for (ms, sleep) in &mut sleeps {
+            let waker = Waker::from(Arc::new(Notes(u64::from(*ms), order.clone())));
+            let pending = sleep
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending();
+            assert!(pending, "the machine stood still for 100 ms");
+        }
+        sleep(120 * MS).await;
+        assert_eq!(*order.lock().unwrap(), [1, 3, 6, 9]);
     });
 }
 
