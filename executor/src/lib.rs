@@ -72,8 +72,8 @@ where
 #[doc(hidden)]
 pub fn doc_runtime() -> Runtime {
     let recorder = telemetry_rt_telemetry::record::Recorder::new(Default::default());
-    let mut config = Config::new(RuntimeFlavor::CurrentThread, 1, recorder);
+    let mut config = Config::new(RuntimeFlavor::CurrentThread, 1);
     config.enable_io = true;
     config.enable_time = true;
-    Runtime::new(config).expect("a runtime without worker threads starts")
+    Runtime::new(config, recorder).expect("a runtime without worker threads starts")
 }

@@ -15,23 +15,28 @@ use telemetry_rt_reactor::time::{Instant as RuntimeInstant, sleep};
 use telemetry_rt_telemetry::record::Recorder;
 
 fn config(flavor: RuntimeFlavor, workers: usize) -> Config {
-    #[cfg(feature = "telemetry")]
-    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
-        workers,
-        ..Default::default()
-    });
-    #[cfg(not(feature = "telemetry"))]
-    let recorder = Recorder::new(Default::default());
-    let mut config = Config::new(flavor, workers, recorder);
+    let mut config = Config::new(flavor, workers);
     config.enable_io = true;
     config.enable_time = true;
     config
 }
 
+/// Starts a runtime with a recorder of its own.
+fn start(config: Config) -> std::io::Result<Runtime> {
+    #[cfg(feature = "telemetry")]
+    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
+        workers: config.workers,
+        ..Default::default()
+    });
+    #[cfg(not(feature = "telemetry"))]
+    let recorder = Recorder::new(Default::default());
+    Runtime::new(config, recorder)
+}
+
 fn multi_with(workers: usize, configure: impl FnOnce(&mut Config)) -> Runtime {
     let mut config = config(RuntimeFlavor::MultiThread, workers);
     configure(&mut config);
-    Runtime::new(config).unwrap()
+    start(config).unwrap()
 }
 
 fn multi(workers: usize) -> Runtime {
@@ -252,7 +257,7 @@ fn a_paused_clock_moves_again_once_nothing_blocks_any_more() {
     in_time(|| {
         let mut config = config(RuntimeFlavor::CurrentThread, 1);
         config.start_paused = true;
-        let runtime = Runtime::new(config).unwrap();
+        let runtime = start(config).unwrap();
         runtime.block_on(async {
             let start = RuntimeInstant::now();
             let blocked = Arc::new(AtomicBool::new(true));
@@ -322,7 +327,7 @@ fn runtimes_and_local_sets_in_thread_locals_end_with_their_thread() {
             // Used before the runtime, so that they are destroyed after it; and after it.
             SET.set(Some(LocalSet::new()));
             RUNTIME.set(Some(
-                Runtime::new(config(RuntimeFlavor::CurrentThread, 1)).unwrap(),
+                start(config(RuntimeFlavor::CurrentThread, 1)).unwrap(),
             ));
             RUNTIME.with_borrow(|runtime| {
                 let runtime = runtime.as_ref().unwrap();
@@ -348,7 +353,7 @@ fn runtimes_and_local_sets_in_thread_locals_end_with_their_thread() {
 #[test]
 fn local_guards_may_be_dropped_in_any_order() {
     in_time(|| {
-        let runtime = Runtime::new(config(RuntimeFlavor::CurrentThread, 1)).unwrap();
+        let runtime = start(config(RuntimeFlavor::CurrentThread, 1)).unwrap();
         let (a, b) = (LocalSet::new(), LocalSet::new());
         let (first, second) = (a.enter(), b.enter());
         drop(first);

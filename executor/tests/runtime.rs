@@ -12,25 +12,30 @@ use telemetry_rt_executor::*;
 use telemetry_rt_telemetry::record::Recorder;
 
 fn config(flavor: RuntimeFlavor, workers: usize) -> Config {
-    #[cfg(feature = "telemetry")]
-    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
-        workers,
-        ..Default::default()
-    });
-    #[cfg(not(feature = "telemetry"))]
-    let recorder = Recorder::new(Default::default());
-    let mut config = Config::new(flavor, workers, recorder);
+    let mut config = Config::new(flavor, workers);
     config.enable_io = true;
     config.enable_time = true;
     config
 }
 
+/// Starts a runtime with a recorder of its own.
+fn start(config: Config) -> std::io::Result<Runtime> {
+    #[cfg(feature = "telemetry")]
+    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
+        workers: config.workers,
+        ..Default::default()
+    });
+    #[cfg(not(feature = "telemetry"))]
+    let recorder = Recorder::new(Default::default());
+    Runtime::new(config, recorder)
+}
+
 fn multi(workers: usize) -> Runtime {
-    Runtime::new(config(RuntimeFlavor::MultiThread, workers)).unwrap()
+    start(config(RuntimeFlavor::MultiThread, workers)).unwrap()
 }
 
 fn current() -> Runtime {
-    Runtime::new(config(RuntimeFlavor::CurrentThread, 1)).unwrap()
+    start(config(RuntimeFlavor::CurrentThread, 1)).unwrap()
 }
 
 /// Runs a test on every machine there is.
@@ -162,7 +167,7 @@ fn a_blocking_function_returns_its_output_and_its_panic() {
 fn the_blocking_pool_keeps_to_its_limit_and_runs_everything() {
     let mut config = config(RuntimeFlavor::MultiThread, 1);
     config.blocking_threads = 3;
-    let runtime = Runtime::new(config).unwrap();
+    let runtime = start(config).unwrap();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let tasks: Vec<_> = (0..60)
         .map(|_| {
@@ -308,7 +313,7 @@ fn shutdown_timeout_does_not_wait_for_what_blocks_longer() {
 fn dropping_the_runtime_waits_for_blocking_functions_that_run_and_drops_those_that_wait() {
     let mut config = config(RuntimeFlavor::MultiThread, 1);
     config.blocking_threads = 1;
-    let runtime = Runtime::new(config).unwrap();
+    let runtime = start(config).unwrap();
     let done = Arc::new(AtomicUsize::new(0));
     let started = Arc::new(AtomicBool::new(false));
     let (flag, count) = (Arc::clone(&started), Arc::clone(&done));
@@ -671,13 +676,13 @@ fn a_worker_thread_that_cannot_be_started_is_an_error() {
             Err(std::io::ErrorKind::WouldBlock.into())
         }
     }
-    let start = |flavor, workers| {
+    let refused = |flavor, workers| {
         let mut config = config(flavor, workers);
         config.os = Arc::new(NoThreads);
-        Runtime::new(config)
+        start(config)
     };
-    assert!(start(RuntimeFlavor::MultiThread, 3).is_err());
-    let runtime = start(RuntimeFlavor::CurrentThread, 1).unwrap();
+    assert!(refused(RuntimeFlavor::MultiThread, 3).is_err());
+    let runtime = refused(RuntimeFlavor::CurrentThread, 1).unwrap();
     let error = runtime.block_on(runtime.spawn_blocking(|| ())).unwrap_err();
     assert!(error.is_cancelled());
 }

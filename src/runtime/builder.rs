@@ -50,8 +50,7 @@ impl Builder {
 
     fn new(flavor: RuntimeFlavor) -> Builder {
         Builder {
-            // The recorder is made when the number of workers is known; this one is not used.
-            config: Config::new(flavor, 1, Recorder::new(Default::default())),
+            config: Config::new(flavor, 1),
             workers: None,
             #[cfg(feature = "telemetry")]
             otel: None,
@@ -226,15 +225,14 @@ impl Builder {
     }
 
     #[cfg(feature = "telemetry")]
-    fn start(&mut self, mut config: Config) -> io::Result<Runtime> {
+    fn start(&mut self, config: Config) -> io::Result<Runtime> {
         let (otel, from_env) = match self.otel.take() {
             Some(otel) => (otel, false),
             None => (Otel::from_env(), true),
         };
         let recorder = Recorder::new(otel.recorder_config(config.workers));
-        config.recorder = recorder.clone();
         let pipeline = match otel.is_exporting() {
-            true => Some(Pipeline::start(otel, recorder)?),
+            true => Some(Pipeline::start(otel, recorder.clone())?),
             false => {
                 // Context is passed on though nothing is exported, if the operator says so.
                 if from_env && std::env::var_os("OTEL_PROPAGATORS").is_some() {
@@ -243,12 +241,12 @@ impl Builder {
                 None
             }
         };
-        Runtime::start(config, pipeline, from_env)
+        Runtime::start(config, recorder, pipeline, from_env)
     }
 
     #[cfg(not(feature = "telemetry"))]
     fn start(&mut self, config: Config) -> io::Result<Runtime> {
-        Runtime::start(config)
+        Runtime::start(config, Recorder::new(Default::default()))
     }
 }
 

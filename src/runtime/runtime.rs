@@ -9,6 +9,7 @@ use std::time::Duration;
 #[cfg(feature = "telemetry")]
 use telemetry_rt_clock::instant;
 use telemetry_rt_executor as executor;
+use telemetry_rt_telemetry::record::Recorder;
 
 use super::{Builder, EnterGuard, Handle};
 #[cfg(feature = "telemetry")]
@@ -48,22 +49,23 @@ impl Runtime {
     #[cfg(feature = "telemetry")]
     pub(super) fn start(
         config: executor::Config,
+        recorder: Recorder,
         pipeline: Option<Pipeline>,
         globals: bool,
     ) -> io::Result<Runtime> {
         if let Some(pipeline) = &pipeline {
-            crate::__private::attach(&config.recorder, pipeline);
+            crate::__private::attach(&recorder, pipeline);
             if globals {
                 install_globals(pipeline);
             }
         }
-        let executor = executor::Runtime::new(config)?;
+        let executor = executor::Runtime::new(config, recorder)?;
         Ok(Runtime { executor, pipeline })
     }
 
     #[cfg(not(feature = "telemetry"))]
-    pub(super) fn start(config: executor::Config) -> io::Result<Runtime> {
-        let executor = executor::Runtime::new(config)?;
+    pub(super) fn start(config: executor::Config, recorder: Recorder) -> io::Result<Runtime> {
+        let executor = executor::Runtime::new(config, recorder)?;
         Ok(Runtime { executor })
     }
 

@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use telemetry_rt_telemetry::record::Recorder;
-
 use super::os::{Os, StdThreads};
 
 /// Which machine a runtime is.
@@ -55,15 +53,13 @@ pub struct Config {
     pub injector_interval: u32,
     /// How many events of the operating system one look at the driver takes.
     pub events: usize,
-    /// Records what tasks do. It must be made for as many workers as this runtime has.
-    pub recorder: Recorder,
     /// Creates threads.
     pub os: Arc<dyn Os>,
 }
 
 impl Config {
-    /// The defaults, for a recorder that was made for `workers`.
-    pub fn new(flavor: RuntimeFlavor, workers: usize, recorder: Recorder) -> Config {
+    /// The defaults.
+    pub fn new(flavor: RuntimeFlavor, workers: usize) -> Config {
         Config {
             flavor,
             workers,
@@ -79,7 +75,6 @@ impl Config {
             event_interval: 61,
             injector_interval: 31,
             events: 1024,
-            recorder,
             os: Arc::new(StdThreads),
         }
     }

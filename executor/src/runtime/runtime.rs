@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_rt_reactor as reactor;
+use telemetry_rt_telemetry::record::Recorder;
 
 use super::block_on;
 use super::config::{Config, RuntimeFlavor};
@@ -39,12 +40,13 @@ impl UnwindSafe for Runtime {}
 impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
-    /// Starts a runtime.
+    /// Starts a runtime. What its tasks do is recorded by `recorder`, which must have been made for
+    /// as many workers.
     ///
     /// # Errors
     ///
     /// When the operating system refuses a thread, or what the driver needs of it.
-    pub fn new(config: Config) -> io::Result<Runtime> {
+    pub fn new(config: Config, recorder: Recorder) -> io::Result<Runtime> {
         let lookups = Arc::new(Lookups::default());
         let workers = match config.flavor {
             RuntimeFlavor::CurrentThread => 1,
@@ -63,7 +65,7 @@ impl Runtime {
             workers,
             driver,
             reactor,
-            config.recorder.clone(),
+            recorder,
             Intervals {
                 events: config.event_interval,
                 injector: config.injector_interval,
