@@ -46,10 +46,11 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Hangs the span of each task below the span that is current where it is spawned.
+    /// Hangs the span of each task below the span that is current where it is spawned, even if that
+    /// is the span of a task that has lived for long or has spawned many.
     pub fn child(self) -> Builder<'a> {
         Builder {
-            lineage: Lineage::Inherit,
+            lineage: Lineage::Child,
             ..self
         }
     }

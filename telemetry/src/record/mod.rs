@@ -37,4 +37,4 @@ mod outcome;
 mod process;
 
 pub use outcome::{error_type_of, outcome_of};
-pub use process::{Ending, Lineage, Outcome, ProcessType, Spawning};
+pub use process::{Ending, Lineage, Outcome, ProcessType, Spawning, WakeCause, Waiting};

@@ -23,6 +23,7 @@ mod span;
 mod sync;
 mod task;
 mod tls;
+mod view;
 
 pub use histogram::{BOUNDS_NANOS, Distribution};
 pub use kind::{Kind, Meta};
@@ -32,3 +33,6 @@ pub use scribe::{Leftover, PollGuard, Scribe};
 pub use span::{Decision, DroppedParts, SpanExtras, SpanPolicy, SpanRecord};
 pub use task::{TaskRecord, WakeStamp};
 pub use tls::is_alive as contexts_are_alive;
+pub use view::{
+    Activity, FlightEvent, FlightRecord, Lane, LaneKind, Moment, TaskDump, TaskView,
+};

@@ -180,7 +180,7 @@ impl Recorder {
             }
         }
         let context = match spawning.lineage {
-            Lineage::Inherit => inherited(),
+            Lineage::Inherit | Lineage::Child => inherited(),
             Lineage::Root => inherited().map(|context| span::without_span(&context)),
         };
         (context, false)

@@ -23,7 +23,7 @@ use opentelemetry::{Context, KeyValue};
 use telemetry_rt_clock::Ticks;
 
 use super::ids;
-use super::kind::KindRef;
+use super::kind::{Kind, KindRef};
 use crate::record::{Lineage, Outcome, ProcessType};
 
 /// Decides about spans. Implemented above, where the SDK is known.
@@ -36,6 +36,24 @@ pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
         name: &'static str,
         process_type: ProcessType,
     ) -> Decision;
+
+    /// Begins the span of a process in a tracer provider that is not ours, if spans go there: returns
+    /// `parent` with that span. Called on the spawning thread, in place of [`sample`](Self::sample).
+    ///
+    /// Such a span takes what users say of it by itself. Its end is told by
+    /// [`end_foreign`](Self::end_foreign).
+    fn begin_foreign(
+        &self,
+        _parent: &Context,
+        _kind: &Kind,
+        _link: Option<SpanContext>,
+    ) -> Option<Context> {
+        None
+    }
+
+    /// Ends the span that [`begin_foreign`](Self::begin_foreign) has begun, on the thread on which
+    /// the process ended. The record has no extras but the event of a panic.
+    fn end_foreign(&self, _context: &Context, _kind: &Kind, _record: SpanRecord) {}
 
     /// How many attributes, events and links a span keeps, each. What exceeds it is counted.
     fn limit(&self) -> usize {
@@ -153,7 +171,7 @@ pub(super) fn begin(
     }
     let spawner = current.span().span_context().clone();
     let (base, parent) = match lineage {
-        Lineage::Inherit => (current.clone(), spawner.clone()),
+        Lineage::Inherit | Lineage::Child => (current.clone(), spawner.clone()),
         Lineage::Root => (without_span(current), SpanContext::NONE),
     };
     let trace_id = match parent.is_valid() {
