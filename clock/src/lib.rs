@@ -135,20 +135,45 @@ impl Origin {
 
     /// Nanoseconds a tick, as a fixed point number, over all the time since this reading.
     fn measure(&self) -> u64 {
-        let elapsed = self.instant.elapsed().as_nanos();
-        let ticks = read_counter().saturating_sub(self.counter).max(1);
+        let (counter, elapsed) = read_closely(read_counter, || self.instant.elapsed().as_nanos());
+        let ticks = counter.saturating_sub(self.counter).max(1);
         ((elapsed << FRACTION_BITS) / u128::from(ticks)) as u64
     }
 }
 
+/// How often two clocks are read to find a pair of readings that belong together.
+const READINGS: usize = 5;
+
+/// Reads the counter and another clock at the same moment, as nearly as can be.
+///
+/// The thread may lose its processor between the two, for milliseconds when the machine is busy. So
+/// the counter is read on both sides of the clock, a few times, and the reading counts that took the
+/// shortest: its counter is the one in the middle.
+fn read_closely<T>(counter: impl Fn() -> u64, clock: impl Fn() -> T) -> (u64, T) {
+    let reading = || {
+        let before = counter();
+        let time = clock();
+        let width = counter().saturating_sub(before);
+        (width, before + width / 2, time)
+    };
+    let mut best = reading();
+    for _ in 1..READINGS {
+        let next = reading();
+        if next.0 < best.0 {
+            best = next;
+        }
+    }
+    (best.1, best.2)
+}
+
 fn origin() -> &'static Origin {
     static ORIGIN: OnceLock<Origin> = OnceLock::new();
-    ORIGIN.get_or_init(|| Origin {
-        instant: Instant::now(),
-        counter: match source() {
-            Source::TimeStampCounter => read_counter(),
-            Source::Monotonic => 0,
-        },
+    ORIGIN.get_or_init(|| {
+        let (counter, instant) = match source() {
+            Source::TimeStampCounter => read_closely(read_counter, Instant::now),
+            Source::Monotonic => (0, Instant::now()),
+        };
+        Origin { counter, instant }
     })
 }
 
@@ -230,9 +255,10 @@ impl Anchor {
     /// Reads both clocks, and refines the [`Scale`].
     pub fn now() -> Anchor {
         let scale = Scale::refine();
+        let (counter, wall) = read_closely(|| ticks().0, wall);
         Anchor {
-            ticks: ticks(),
-            wall: wall(),
+            ticks: Ticks(counter),
+            wall,
             scale,
         }
     }
@@ -255,6 +281,26 @@ impl Anchor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn of_several_readings_the_one_counts_during_which_nothing_intervened() {
+        // The clock shows the counter; but in all readings except for the third the thread is away
+        // for long between the clock and the counter.
+        let (counter, readings) = (Cell::new(0_u64), Cell::new(0));
+        let (read, time) = read_closely(
+            || counter.replace(counter.get() + 10),
+            || {
+                readings.set(readings.get() + 1);
+                let time = counter.get();
+                let away = if readings.get() == 3 { 10 } else { 1_000_000 };
+                counter.set(time + away);
+                time
+            },
+        );
+        assert_eq!(readings.get(), READINGS);
+        assert!(time.abs_diff(read) <= 10, "{time} {read}");
+    }
 
     #[test]
     fn a_measured_sleep_is_as_long_as_the_monotonic_clock_says() {
