@@ -2,6 +2,7 @@
 
 use crate::config::{Job, Offload, Refused};
 use crate::io::Registry;
+use crate::leaf::Waiting;
 use crate::time::Wheels;
 use crate::wakeup::Wakeup;
 use crate::waking::wake_all;
@@ -14,6 +15,17 @@ use std::time::Instant;
 /// A reference to the reactor of one runtime. Every socket, timer and signal keeps one.
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
+
+/// How much a reactor watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Descriptors that were ever registered.
+    pub registered: u64,
+    /// Those among them that are not any more.
+    pub deregistered: u64,
+    /// Timers that are set.
+    pub timers: u64,
+}
 
 struct Shared {
     wakeup: Wakeup,
@@ -78,7 +90,17 @@ impl Handle {
         crate::signal::receivers(&mut wakers);
         self.wake();
         // Last, when all of it is shut: a waker may panic.
-        wake_all(wakers.into_iter());
+        wake_all(Waiting::Other, wakers.into_iter());
+    }
+
+    /// How much there is to watch.
+    pub fn counts(&self) -> Counts {
+        let (registered, deregistered) = self.registry().map_or((0, 0), Registry::counts);
+        Counts {
+            registered,
+            deregistered,
+            timers: self.wheels().map_or(0, Wheels::len),
+        }
     }
 
     /// Whether both belong to the same runtime.

@@ -1,7 +1,8 @@
 //! What every leaf future owes the worker that polls it: it asks the budget before it makes
-//! progress, and it says what it waits for when it does not.
+//! progress, and it says what it waits for when it does not. And what the reactor owes whoever it
+//! wakes: it says [what for](waking).
 //!
-//! Both are cells of the polling thread. The executor opens them with [`begin_poll`], runs the
+//! All are cells of the polling thread. The executor opens them with [`begin_poll`], runs the
 //! task's poll, and reads them with [`end_poll`]; outside of a poll the budget is unlimited and
 //! the reason is thrown away. Nothing here knows who the executor is.
 //!
@@ -46,6 +47,7 @@ struct Cells {
     /// `None`: unlimited.
     budget: Option<u8>,
     left: Left,
+    waking: Option<Waiting>,
 }
 
 const IDLE: Cells = Cells {
@@ -54,6 +56,7 @@ const IDLE: Cells = Cells {
         waiting: Waiting::Other,
         exhausted: false,
     },
+    waking: None,
 };
 
 thread_local! {
@@ -110,6 +113,45 @@ pub fn waiting_for(what: Waiting) {
     let mut cells = CELLS.get();
     cells.left.waiting = what;
     CELLS.set(cells);
+}
+
+/// Runs a poll within the poll in progress, and tells what it waits for. The cells stay those of
+/// the poll in progress: the budget is spent by both, and an inner reason is the outer one, too.
+#[inline]
+pub fn within_poll<R>(poll: impl FnOnce() -> R) -> (R, Waiting) {
+    let before = CELLS.get().left.waiting;
+    waiting_for(Waiting::Other);
+    let polled = poll();
+    let inner = CELLS.get().left.waiting;
+    if inner == Waiting::Other {
+        waiting_for(before);
+    }
+    (polled, inner)
+}
+
+/// Calls wakers for something that they waited for.
+pub(crate) fn waking_as<R>(what: Waiting, wake: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Waiting>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_waking(self.0);
+        }
+    }
+    let _restore = Restore(set_waking(Some(what)));
+    wake()
+}
+
+fn set_waking(waking: Option<Waiting>) -> Option<Waiting> {
+    let mut cells = CELLS.get();
+    let before = std::mem::replace(&mut cells.waking, waking);
+    CELLS.set(cells);
+    before
+}
+
+/// What the reactor is calling wakers for on this thread, if it is.
+#[inline]
+pub fn waking() -> Option<Waiting> {
+    CELLS.get().waking
 }
 
 /// One unit of budget, taken by [`poll_proceed`]. It goes back to the budget when this is
@@ -213,6 +255,37 @@ mod tests {
         waiting_for(Waiting::Join);
         assert_eq!(end_poll(inner).waiting, Waiting::Join);
         assert_eq!(end_poll(outer).waiting, Waiting::Timer);
+    }
+
+    #[test]
+    fn a_poll_within_the_poll_says_its_reason_and_spends_the_same_budget() {
+        let outer = begin_poll();
+        waiting_for(Waiting::Io);
+        assert_eq!(within_poll(|| 1), (1, Waiting::Other));
+        assert_eq!(CELLS.get().left.waiting, Waiting::Io);
+        let within = within_poll(|| {
+            waiting_for(Waiting::Timer);
+            let Poll::Ready(unit) = proceed() else {
+                panic!("refused")
+            };
+            unit.made_progress();
+        });
+        assert_eq!(within.1, Waiting::Timer);
+        assert_eq!(CELLS.get().budget, Some(BUDGET - 1));
+        assert_eq!(end_poll(outer).waiting, Waiting::Timer);
+    }
+
+    #[test]
+    fn what_wakers_are_called_for_is_known_only_meanwhile() {
+        assert_eq!(waking(), None);
+        let seen = waking_as(Waiting::Io, || {
+            let inner = begin_poll();
+            let in_poll = waking();
+            let _ = end_poll(inner);
+            (waking(), in_poll, waking_as(Waiting::Timer, waking))
+        });
+        assert_eq!(seen, (Some(Waiting::Io), None, Some(Waiting::Timer)));
+        assert_eq!(waking(), None);
     }
 
     #[test]

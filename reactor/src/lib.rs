@@ -35,4 +35,4 @@ mod waking;
 
 pub use config::{Config, Job, Offload, Refused, build};
 pub use driver::{Driver, Turn};
-pub use handle::Handle;
+pub use handle::{Counts, Handle};

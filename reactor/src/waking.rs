@@ -3,18 +3,22 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// Wakes all, and says how many.
+use crate::leaf::{self, Waiting};
+
+/// Wakes all, for what they waited for, and says how many.
 ///
 /// A waker may be code of a user's, and panic. The panic hook has told so by then; nobody here could
 /// do more about it, and whoever turns the driver has others to serve, so it ends here. Panics of
 /// the reactor itself are not in these calls, and go their way.
-pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) -> u32 {
-    let mut woken = 0;
-    for waker in wakers {
-        woken += 1;
-        wake_quietly(waker);
-    }
-    woken
+pub(crate) fn wake_all(what: Waiting, wakers: impl Iterator<Item = Waker>) -> u32 {
+    leaf::waking_as(what, || {
+        let mut woken = 0;
+        for waker in wakers {
+            woken += 1;
+            wake_quietly(waker);
+        }
+        woken
+    })
 }
 
 fn wake_quietly(waker: Waker) {
@@ -61,8 +65,8 @@ pub(crate) mod tests {
         let (panics, counts): (Waker, Arc<Counts>) = (Arc::new(Panics).into(), Arc::default());
         let counting = Waker::from(Arc::clone(&counts));
         let wakers = [&counting, &panics, &counting, &panics, &counting].map(Waker::clone);
-        assert_eq!(wake_all(wakers.into_iter()), 5);
+        assert_eq!(wake_all(Waiting::Io, wakers.into_iter()), 5);
         assert_eq!(counts.count(), 3);
-        assert_eq!(wake_all([counting].into_iter()), 1);
+        assert_eq!(wake_all(Waiting::Io, [counting].into_iter()), 1);
     }
 }

@@ -8,6 +8,7 @@ use super::interest::{Interest, Ready};
 use super::kind::Kind;
 use super::slot::Slot;
 use crate::handle::shutting_down;
+use crate::leaf::Waiting;
 use crate::waking::wake_all;
 use mio::unix::SourceFd;
 use parking_lot::Mutex;
@@ -35,6 +36,8 @@ pub(crate) struct Registry {
 struct Slots {
     entries: Slab<Entry>,
     next_generation: usize,
+    /// How many were ever inserted.
+    registered: u64,
     shut: bool,
 }
 
@@ -91,7 +94,9 @@ impl Registry {
             self.selector
                 .register(&mut SourceFd(&fd), token.to_mio(), interest.to_mio());
         if let Err(error) = registered {
-            self.slots.lock().entries.remove(token.key);
+            let mut slots = self.slots.lock();
+            slots.entries.remove(token.key);
+            slots.registered -= 1;
             return Err(error);
         }
         Ok((token, slot))
@@ -113,6 +118,15 @@ impl Registry {
             *hears = true;
         }
         Ok(())
+    }
+
+    /// How many descriptors were ever watched, and how many are watched no more.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let slots = self.slots.lock();
+        (
+            slots.registered,
+            slots.registered - slots.entries.len() as u64,
+        )
     }
 
     /// Refuses new descriptors; adds to `wakers` everybody who waits for one.
@@ -145,6 +159,7 @@ impl Slots {
             ));
         }
         entry.insert(Entry { generation, slot });
+        self.registered += 1;
         self.next_generation = (generation + 1) % Token::GENERATIONS;
         Ok(Token { key, generation })
     }
@@ -180,7 +195,7 @@ impl Arrivals {
 
     /// Wakes who was collected.
     pub(crate) fn wake(&mut self) {
-        wake_all(self.wakers.drain(..));
+        wake_all(Waiting::Io, self.wakers.drain(..));
     }
 
     fn find(&mut self, registry: &Registry, events: &mio::Events) {

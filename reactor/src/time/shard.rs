@@ -7,6 +7,7 @@
 //! 3. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
 
 use super::wheel::{Key, Moved, NEVER, Wheel};
+use crate::leaf::Waiting;
 use crate::waking::wake_all;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,6 +72,10 @@ impl Shard {
         self.set_next(locked.wheel.earliest_exactly())
     }
 
+    pub(super) fn len(&self) -> u64 {
+        self.locked.lock().wheel.len() as u64
+    }
+
     pub(super) fn insert(&self, tick: u64, waker: Waker) -> Insert {
         let mut locked = self.locked.lock();
         if locked.closed {
@@ -131,7 +136,7 @@ impl Shard {
         loop {
             let batch = self.take_due(now);
             let full = batch.iter().all(Option::is_some);
-            fired += wake_all(batch.into_iter().flatten());
+            fired += wake_all(Waiting::Timer, batch.into_iter().flatten());
             if !full {
                 return fired;
             }

@@ -118,6 +118,10 @@ impl<T> Wheel<T> {
         self.entries.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Adds a timer; gives its load back when `tick` has passed.
     pub(super) fn insert(&mut self, tick: u64, load: T) -> Result<Key, T> {
         let tick = tick.min(LAST_TICK);

@@ -107,6 +107,11 @@ impl Wheels {
         due.map(|shard| shard.fire(now)).sum()
     }
 
+    /// How many timers are set.
+    pub(crate) fn len(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.len()).sum()
+    }
+
     /// When a worker has to be awake that parks without the driver: at the earliest timer that
     /// the driver's wait does not cover. `None` when there is none, or the clock is paused.
     pub(crate) fn sleeper_deadline(&self) -> Option<Instant> {
