@@ -37,6 +37,8 @@
 //! |---|---|---|
 //! | `telemetry` | yes | recording and export; without it the scheduler is the same and records nothing |
 //! | `otlp`, `tls` | yes | export by OTLP over HTTP, and over HTTPS |
+//! | `grpc` | no | export by OTLP over gRPC |
+//! | `prometheus` | yes | an endpoint that Prometheus scrapes, with exemplars |
 //! | `tokio-io` | yes | `io`, `sync`, [`select!`], [`join!`] re-exported from tokio, its I/O traits on our sockets, and `fs` |
 //! | `macros` | yes | `#[main]`, `#[test]`, `#[span]` |
 //!
@@ -65,11 +67,16 @@ pub mod time;
 
 #[cfg(feature = "telemetry")]
 pub mod otel;
+#[cfg(feature = "telemetry")]
+pub mod testing;
+
+mod span;
 
 #[doc(hidden)]
 pub mod __private;
 
 pub use runtime::block_on;
+pub use span::{SpanBuilder, SpanGuard, span, span_builder};
 pub use task::spawn;
 pub use telemetry_rt_executor::task_local;
 

@@ -33,4 +33,7 @@
 //! ```
 
 pub use telemetry_rt_telemetry::export::*;
-pub use telemetry_rt_telemetry::record::NameList;
+pub use telemetry_rt_telemetry::record::{
+    Activity, Distribution, FlightEvent, FlightRecord, Kind, Lane, LaneKind, Moment, NameList,
+    PollDetail, ProcessType, TaskDump, TaskView, Treatment, Waiting, WakeCause,
+};

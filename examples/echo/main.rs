@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use telemetry_rt::net::TcpListener;
 use telemetry_rt::runtime::{Builder, Runtime};
 use telemetry_rt::sync::oneshot;
+use telemetry_rt::task;
 use telemetry_rt::time::Instant;
 
 use args::{Args, Request};
@@ -78,7 +79,11 @@ async fn echo(args: &Args) -> Result<Run, String> {
 
     let start = Instant::now();
     let clients: Vec<_> = (0..args.clients)
-        .map(|number| telemetry_rt::spawn(client::talk(number, address, args.messages, args.size)))
+        .map(|number| {
+            let client = client::talk(number, address, args.messages, args.size);
+            // However many there are, they are parts of one trace.
+            task::Builder::new().child().spawn(client)
+        })
         .collect();
     let mut run = Run::default();
     for client in clients {
@@ -93,7 +98,7 @@ async fn echo(args: &Args) -> Result<Run, String> {
 }
 
 fn flat(
-    joined: Result<Result<Exchanged, client::Failed>, telemetry_rt::task::JoinError>,
+    joined: Result<Result<Exchanged, client::Failed>, task::JoinError>,
 ) -> Result<Exchanged, String> {
     joined.map_err(text)?.map_err(text)
 }

@@ -13,6 +13,7 @@ Usage: quickstart [OPTIONS] [FOLDER]
   FOLDER             by default the current one, without its folder `target`, which cargo
                      fills; symbolic links are not followed
   --manifest FILE    writes the sums to FILE, for `sha256sum --check FILE`
+  --flight FILE      writes what each thread did last to FILE, for https://ui.perfetto.dev
   --with-failures    adds a file that cannot be read, and tasks that panic, are aborted,
                      time out and return an error
   -h, --help         prints this
@@ -33,6 +34,7 @@ pub struct Args {
     /// A folder that is not looked into.
     pub left_out: Option<PathBuf>,
     pub manifest: Option<PathBuf>,
+    pub flight: Option<PathBuf>,
     pub with_failures: bool,
 }
 
@@ -43,12 +45,15 @@ pub struct Args {
 /// A line that says what was wrong with it.
 pub fn parse() -> Result<Request, String> {
     let mut parser = lexopt::Parser::from_env();
-    let (mut folder, mut manifest, mut with_failures) = (None, None, false);
+    let (mut folder, mut manifest, mut flight, mut with_failures) = (None, None, None, false);
     while let Some(arg) = parser.next().map_err(see_help)? {
         match arg {
             lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(Request::Help),
             lexopt::Arg::Long("manifest") => {
                 manifest = Some(PathBuf::from(parser.value().map_err(see_help)?));
+            }
+            lexopt::Arg::Long("flight") => {
+                flight = Some(PathBuf::from(parser.value().map_err(see_help)?));
             }
             lexopt::Arg::Long("with-failures") => with_failures = true,
             lexopt::Arg::Value(value) if folder.is_none() => folder = Some(existing(value)?),
@@ -60,6 +65,7 @@ pub fn parse() -> Result<Request, String> {
         folder: folder.unwrap_or_else(|| PathBuf::from(".")),
         left_out,
         manifest,
+        flight,
         with_failures,
     }))
 }

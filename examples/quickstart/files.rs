@@ -26,14 +26,15 @@ pub struct Skipped {
     pub special: usize,
 }
 
-/// Lists the files, without the manifest: it changes while they are hashed.
-pub fn below(folder: &Path, left_out: Option<&Path>, manifest: Option<&Path>) -> Listing {
-    let manifest = manifest.and_then(|path| path.canonicalize().ok());
+/// Lists the files, without those that are written meanwhile.
+pub fn below(folder: &Path, left_out: Option<&Path>, outputs: &[Option<&Path>]) -> Listing {
+    let outputs = outputs.iter().flatten();
+    let outputs: Vec<PathBuf> = outputs.flat_map(|path| path.canonicalize()).collect();
     let mut listing = Listing::default();
     let walk = WalkDir::new(folder).into_iter();
     for entry in walk.filter_entry(|entry| Some(entry.path()) != left_out) {
         match entry {
-            Ok(entry) => listing.add(entry, manifest.as_deref()),
+            Ok(entry) => listing.add(entry, &outputs),
             Err(error) => listing.unreadable.push(unreadable(folder, error)),
         }
     }
@@ -41,7 +42,7 @@ pub fn below(folder: &Path, left_out: Option<&Path>, manifest: Option<&Path>) ->
 }
 
 impl Listing {
-    fn add(&mut self, entry: DirEntry, manifest: Option<&Path>) {
+    fn add(&mut self, entry: DirEntry, outputs: &[PathBuf]) {
         let kind = entry.file_type();
         // The folder itself may be named by a link; that one is followed.
         if kind.is_dir() || entry.depth() == 0 {
@@ -49,17 +50,15 @@ impl Listing {
             self.skipped.links += 1;
         } else if !kind.is_file() {
             self.skipped.special += 1;
-        } else if !is_same(entry.path(), manifest) {
+        } else if !outputs.iter().any(|output| is_same(entry.path(), output)) {
             self.files.push(entry.into_path());
         }
     }
 }
 
 /// Whether both are one file. Names are compared first: asking the disk is for few.
-fn is_same(path: &Path, other: Option<&Path>) -> bool {
-    other.is_some_and(|other| {
-        path.file_name() == other.file_name() && path.canonicalize().is_ok_and(|path| path == other)
-    })
+fn is_same(path: &Path, other: &Path) -> bool {
+    path.file_name() == other.file_name() && path.canonicalize().is_ok_and(|path| path == other)
 }
 
 fn unreadable(folder: &Path, error: walkdir::Error) -> Unreadable {

@@ -45,7 +45,9 @@ pub async fn all(listing: Listing) -> Run {
         if tasks.len() == WINDOW {
             note_next(&mut run, &progress, &mut tasks).await;
         }
-        tasks.spawn(hash_file(file));
+        // One trace, however many files: without `child`, a task that has spawned a hundred, or
+        // lives for long, begins new traces for further ones.
+        tasks.build_task().child().spawn(hash_file(file));
         run.files += 1;
     }
     while !tasks.is_empty() {

@@ -14,15 +14,17 @@
 //! * this file: what is done, one thing after the other;
 //! * `hash`: the tasks;
 //! * `failures`: tasks that end in every other way;
-//! * `args`, `files`, `manifest`, `report`: what a tool for the command line needs beside.
+//! * `args`, `files`, `manifest`, `output`, `report`: what a tool for the command line needs beside.
 
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
+use telemetry_rt::otel::flight::{Program, to_perfetto};
 use telemetry_rt::runtime::{Builder, Runtime};
 
 use args::{Args, Request};
 use files::Listing;
+use output::Output;
 use report::Run;
 use telemetry::Recording;
 
@@ -31,12 +33,13 @@ mod failures;
 mod files;
 mod hash;
 mod manifest;
+mod output;
 mod progress;
 mod report;
 #[path = "../common/telemetry.rs"]
 mod telemetry;
 
-/// A file could not be read, or the manifest not be written.
+/// A file could not be read, or one that was asked for not be written.
 const FAILED: u8 = 1;
 /// The program was called wrongly.
 const USAGE: u8 = 2;
@@ -60,22 +63,25 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode, String> {
     // First of all, so that nobody waits for sums that cannot be written.
-    let manifest = manifest::create(args.manifest.as_deref())?;
-    let listing = files::below(
-        &args.folder,
-        args.left_out.as_deref(),
-        args.manifest.as_deref(),
-    );
+    let manifest = Output::create(args.manifest.as_deref())?;
+    let flight = Output::create(args.flight.as_deref())?;
+    let outputs = [&args.manifest, &args.flight].map(Option::as_deref);
+    let listing = files::below(&args.folder, args.left_out.as_deref(), &outputs);
 
     // Two spans for each file, and a few more.
     let (otel, recording) = Recording::choose(2 * listing.files.len() + 16);
     let runtime = runtime(otel).map_err(|error| format!("the runtime does not start: {error}"))?;
     let mut run = runtime.block_on(quickstart(args, listing));
+    let record = runtime.handle().flight_record();
     let spans = recording.end(runtime);
 
     run.hashed.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(manifest) = manifest {
         manifest::write(manifest, &run.hashed)?;
+    }
+    if let Some(flight) = flight {
+        let program = Program::current("quickstart");
+        flight.write(|out| to_perfetto(&record, &program, out))?;
     }
     report::print(args, &run, &recording, spans);
     Ok(match run.unreadable.is_empty() {

@@ -3,48 +3,24 @@
 //! A line for each file: the sum, two blanks, the name. A name with a backslash, a line feed or a
 //! carriage return has those escaped, and then its line begins with a backslash.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::hash::{Hashed, Sum};
-use crate::report::shown;
-
-/// A manifest that is open, and how to call it.
-pub struct Manifest {
-    file: File,
-    name: String,
-}
-
-/// Opens the manifest, if there is to be one.
-///
-/// # Errors
-///
-/// A line that names the file and says why it cannot be written.
-pub fn create(path: Option<&Path>) -> Result<Option<Manifest>, String> {
-    path.map(|path| {
-        let name = shown(path);
-        match File::create(path) {
-            Ok(file) => Ok(Manifest { file, name }),
-            Err(error) => Err(format!("{name}: {error}")),
-        }
-    })
-    .transpose()
-}
+use crate::output::Output;
 
 /// Writes all lines.
 ///
 /// # Errors
 ///
-/// As [`create`].
-pub fn write(manifest: Manifest, files: &[Hashed]) -> Result<(), String> {
-    let mut out = BufWriter::new(manifest.file);
-    files
-        .iter()
-        .try_for_each(|file| out.write_all(&line(&file.path, &file.sum)))
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("{}: {error}", manifest.name))
+/// As [`Output::create`].
+pub fn write(manifest: Output, files: &[Hashed]) -> Result<(), String> {
+    manifest.write(|out| {
+        files
+            .iter()
+            .try_for_each(|file| out.write_all(&line(&file.path, &file.sum)))
+    })
 }
 
 fn line(path: &Path, sum: &Sum) -> Vec<u8> {

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use telemetry_rt_reactor::leaf::{self, Waiting};
+
 use crate::builder::Builder;
 use crate::local::LocalSet;
 use crate::runtime::Handle;
@@ -157,7 +159,7 @@ impl<T: 'static> JoinSet<T> {
         self.insert(handle.spawn_blocking(function))
     }
 
-    /// Spawns with a [`Builder`], for a name or a trace of its own.
+    /// Spawns with a [`Builder`], for a name, or to say which trace the task belongs to.
     #[track_caller]
     pub fn build_task(&mut self) -> SetBuilder<'_, T> {
         SetBuilder {
@@ -198,7 +200,12 @@ impl<T: 'static> JoinSet<T> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(Id, T), JoinError>>> {
-        self.handles.poll_next_unpin(cx)
+        let polled = self.handles.poll_next_unpin(cx);
+        if polled.is_pending() {
+            // Only handles that were woken were polled just now, and they were ready.
+            leaf::waiting_for(Waiting::Join);
+        }
+        polled
     }
 
     /// The output of a task that is done, if there is one.
@@ -210,8 +217,7 @@ impl<T: 'static> JoinSet<T> {
     /// The output and id of a task that is done, if there is one.
     pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let polled =
-            telemetry_rt_reactor::leaf::without_budget(|| self.handles.poll_next_unpin(&mut cx));
+        let polled = leaf::without_budget(|| self.handles.poll_next_unpin(&mut cx));
         match polled {
             Poll::Ready(joined) => joined,
             Poll::Pending => None,
@@ -275,7 +281,7 @@ where
     }
 }
 
-/// Spawns into a [`JoinSet`] with a name or a trace of its own.
+/// Spawns into a [`JoinSet`] with a name, or into a trace that one chooses.
 #[derive(Debug)]
 #[must_use = "a builder spawns nothing by itself"]
 pub struct SetBuilder<'a, T> {
@@ -296,6 +302,14 @@ impl<'a, T: 'static> SetBuilder<'a, T> {
     pub fn root(self) -> SetBuilder<'a, T> {
         SetBuilder {
             builder: self.builder.root(),
+            ..self
+        }
+    }
+
+    /// See [`Builder::child`].
+    pub fn child(self) -> SetBuilder<'a, T> {
+        SetBuilder {
+            builder: self.builder.child(),
             ..self
         }
     }

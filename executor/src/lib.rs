@@ -6,7 +6,7 @@
 //! * `scheduler`: the workers, their queues, how they sleep and are woken.
 //! * `blocking`: functions that block, on threads of their own.
 //! * `runtime`: start, handle, context, `block_on`, end.
-//! * `local`, `join_set`, `task_local`, `coop`, `builder`: what users build on top.
+//! * `local`, `join_set`, `task_local`, `coop`, `builder`, `process`: what users build on top.
 //!
 //! What is recorded, and what it costs, is the business of
 //! [`telemetry_rt_telemetry::record`]; the scheduler calls it once a moment, and reads as if it
@@ -17,6 +17,8 @@ mod builder;
 pub mod coop;
 mod join_set;
 mod local;
+#[cfg(feature = "telemetry")]
+mod process;
 mod registry;
 mod runtime;
 mod scheduler;
@@ -29,9 +31,11 @@ pub use blocking::block_in_place;
 pub use builder::Builder;
 pub use join_set::{JoinSet, SetBuilder};
 pub use local::{LocalEnterGuard, LocalSet, spawn_local};
+#[cfg(feature = "telemetry")]
+pub use process::FutureProcess;
 pub use runtime::{
-    Config, EnterGuard, Handle, Hook, Os, Runtime, RuntimeFlavor, StdThreads, ThreadName,
-    TryCurrentError,
+    Config, EnterGuard, Handle, Hook, Os, Runtime, RuntimeFlavor, RuntimeMetrics, StdThreads,
+    ThreadName, TryCurrentError,
 };
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, id, try_id};
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};

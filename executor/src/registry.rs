@@ -5,10 +5,13 @@
 //! so that workers that spawn seldom meet; a task stays in the shard of the thread that spawned it.
 
 use std::cell::Cell;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 use slab::Slab;
+
+use telemetry_rt_telemetry::record::{TaskView, Viewer};
 
 use crate::sync::Mutex;
 use crate::task::{LiveTask, Notified, Slot};
@@ -74,10 +77,53 @@ impl Registry {
             .sum()
     }
 
+    /// What is to be seen of all of them. A shard is locked while its tasks are looked at.
+    pub(crate) fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            into.extend(shard.tasks.iter().map(|(_, task)| {
+                // SAFETY: the task is in this registry, whose lock is held.
+                unsafe { task.view(viewer) }
+            }));
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.shards
             .iter()
             .all(|shard| shard.lock().tasks.is_empty())
+    }
+}
+
+/// Something else that processes live in, and that is asked what they are.
+pub(crate) trait Live: Send + Sync {
+    fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>);
+}
+
+/// Live processes that are not the scheduler's own: those of sets of local tasks, and futures of
+/// `block_on`. Each is listed as long as somebody else keeps it.
+#[derive(Default)]
+pub(crate) struct Bystanders {
+    all: Mutex<Vec<Weak<dyn Live>>>,
+}
+
+impl Bystanders {
+    pub(crate) fn add(&self, live: Weak<dyn Live>) {
+        let mut all = self.all.lock();
+        // Now and then, so that adding many costs no more than their number.
+        if all.len() == all.capacity() {
+            all.retain(|live| live.strong_count() > 0);
+        }
+        all.push(live);
+    }
+
+    pub(crate) fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
+        // Cloned first: the last reference may go away meanwhile, and is dropped with nothing
+        // locked.
+        let all = self.all.lock().clone();
+        for live in all.iter().filter_map(Weak::upgrade) {
+            live.view(viewer, into);
+        }
     }
 }
 

@@ -126,7 +126,8 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
 /// It goes on a free function or a method with a body, `async` or not, and leaves the signature
 /// as it is. The span of an `async fn` belongs to its future: it lasts from the first poll until
 /// the future is ready or dropped, is current only while that future is polled, and so stays
-/// right where several futures run within one task, as in `join!` and `select!`. A function that
+/// right where several futures run within one task, as in `join!` and `select!`; guards made by
+/// `telemetry_rt::span(…)` within it belong to it. A function that
 /// returns a future without being an `async fn` is recorded as what it is, a call that ends when
 /// the future has been made; the methods that `#[async_trait]` makes are such functions.
 ///

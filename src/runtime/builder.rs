@@ -10,7 +10,7 @@ use telemetry_rt_telemetry::record::Recorder;
 
 use super::Runtime;
 #[cfg(feature = "telemetry")]
-use crate::otel::{Otel, Pipeline};
+use crate::otel::{Otel, Pipeline, Watchdog};
 
 /// Builds a [`Runtime`].
 ///
@@ -231,6 +231,7 @@ impl Builder {
             None => (Otel::from_env(), true),
         };
         let recorder = Recorder::new(otel.recorder_config(config.workers));
+        let watchdog = start_watchdog(&otel, &recorder)?;
         let pipeline = match otel.is_exporting() {
             true => Some(Pipeline::start(otel, recorder.clone())?),
             false => {
@@ -241,13 +242,21 @@ impl Builder {
                 None
             }
         };
-        Runtime::start(config, recorder, pipeline, from_env)
+        Runtime::start(config, recorder, (pipeline, watchdog), from_env)
     }
 
     #[cfg(not(feature = "telemetry"))]
     fn start(&mut self, config: Config) -> io::Result<Runtime> {
         Runtime::start(config, Recorder::new(Default::default()))
     }
+}
+
+#[cfg(feature = "telemetry")]
+fn start_watchdog(otel: &Otel, recorder: &Recorder) -> io::Result<Option<Watchdog>> {
+    let watching = otel.watching();
+    watching
+        .map(|watching| Watchdog::start(watching, recorder.clone(), &otel.service_name()))
+        .transpose()
 }
 
 fn parse_workers(value: &str) -> io::Result<usize> {

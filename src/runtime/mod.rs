@@ -12,7 +12,9 @@ mod runtime;
 
 pub use builder::Builder;
 pub use runtime::Runtime;
-pub use telemetry_rt_executor::{EnterGuard, Handle, RuntimeFlavor, TryCurrentError};
+pub use telemetry_rt_executor::{
+    EnterGuard, Handle, RuntimeFlavor, RuntimeMetrics, TryCurrentError,
+};
 
 use std::future::Future;
 

@@ -13,7 +13,7 @@ use telemetry_rt_telemetry::record::Recorder;
 
 use super::{Builder, EnterGuard, Handle};
 #[cfg(feature = "telemetry")]
-use crate::otel::{Pipeline, Report, install_globals};
+use crate::otel::{Pipeline, Report, Watchdog, install_globals};
 use crate::task::JoinHandle;
 
 /// A runtime, and the pipeline that exports what it records.
@@ -30,6 +30,9 @@ pub struct Runtime {
     executor: executor::Runtime,
     #[cfg(feature = "telemetry")]
     pipeline: Option<Pipeline>,
+    // Last: what it may still have to write must not take the time that exporting has.
+    #[cfg(feature = "telemetry")]
+    watchdog: Option<Watchdog>,
 }
 
 // As the executor's runtime; no user code runs while anything of the pipeline is locked either.
@@ -50,7 +53,7 @@ impl Runtime {
     pub(super) fn start(
         config: executor::Config,
         recorder: Recorder,
-        pipeline: Option<Pipeline>,
+        (pipeline, watchdog): (Option<Pipeline>, Option<Watchdog>),
         globals: bool,
     ) -> io::Result<Runtime> {
         if let Some(pipeline) = &pipeline {
@@ -60,7 +63,11 @@ impl Runtime {
             }
         }
         let executor = executor::Runtime::new(config, recorder)?;
-        Ok(Runtime { executor, pipeline })
+        Ok(Runtime {
+            executor,
+            watchdog,
+            pipeline,
+        })
     }
 
     #[cfg(not(feature = "telemetry"))]
@@ -131,8 +138,15 @@ impl Runtime {
     pub fn shutdown(self, timeout: Duration) -> Option<Report> {
         let start = instant();
         self.executor.shutdown_timeout(timeout);
-        let left = timeout.saturating_sub(instant().saturating_duration_since(start));
-        self.pipeline.map(|pipeline| pipeline.shutdown(left))
+        let left = || timeout.saturating_sub(instant().saturating_duration_since(start));
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.ask_to_end();
+        }
+        let report = self.pipeline.map(|pipeline| pipeline.shutdown(left()));
+        if let Some(watchdog) = self.watchdog {
+            watchdog.end(left());
+        }
+        report
     }
 
     /// Shuts the runtime down, waiting at most `timeout` for polls and blocking functions that
@@ -151,11 +165,12 @@ impl Runtime {
     pub fn shutdown_background(self) {
         self.executor.shutdown_background();
         #[cfg(feature = "telemetry")]
-        if let Some(pipeline) = self.pipeline {
-            // Without a thread for it the pipeline is dropped here, which is late but not lost.
+        if self.pipeline.is_some() || self.watchdog.is_some() {
+            // Without a thread for them they are dropped here, which is late but not lost.
+            let (pipeline, watchdog) = (self.pipeline, self.watchdog);
             let _ = std::thread::Builder::new()
                 .name("rt-shutdown".to_owned())
-                .spawn(move || drop(pipeline));
+                .spawn(move || drop((pipeline, watchdog)));
         }
     }
 }

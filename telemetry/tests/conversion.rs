@@ -5,12 +5,14 @@ mod common;
 use std::panic::Location;
 use std::time::Duration;
 
-use common::{BLOCKING, Bench, FAILED, FINISHED, LONG, attribute, number, sums, text};
+use common::{BLOCKING, Bench, FAILED, FINISHED, LONG, attribute, done, number, sums, task, text};
 use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanLimits};
 use telemetry_rt_telemetry::export::{InMemory, Metric, MetricData, Otel, OtelBuilder};
-use telemetry_rt_telemetry::record::{Ending, Lineage, NameList, Outcome, Spawning};
+use telemetry_rt_telemetry::record::{
+    Ending, Lineage, NameList, Outcome, PollEnd, ProcessType, Spawning, Waiting,
+};
 
 fn exported(otel: OtelBuilder, run: impl FnOnce(&Bench)) -> (Vec<SpanData>, Vec<Metric>) {
     let memory = InMemory::new();
@@ -30,19 +32,24 @@ fn one_span(run: impl FnOnce(&Bench)) -> SpanData {
 fn busy_scheduled_and_idle_add_up_to_the_length_to_the_nanosecond() {
     let (spans, _) = exported(Otel::builder(), |bench| {
         for round in 0..200 {
-            let mut record = bench.spawn(None);
-            let wake = record.first_wake();
-            for _ in 0..round % 5 {
-                let poll = bench.worker.poll_started(&mut record, &wake);
+            let mut account = bench.spawn(None);
+            let wake = account.first_wake();
+            let process = &mut task(&mut account, round);
+            for step in 0..round % 5 {
+                let poll = bench.worker.poll_started(process, &wake);
                 std::hint::black_box((0..round * 100).sum::<u64>());
-                bench.worker.poll_ended(poll, &mut record, 1);
+                let end = PollEnd {
+                    waiting: Some(Waiting::ALL[step as usize]),
+                    ..done(1)
+                };
+                bench.worker.poll_ended(poll, process, end);
                 // Idle until it is woken, scheduled until the worker is back.
                 bench.worker.paused();
                 std::thread::sleep(Duration::from_micros(50));
-                wake.woken();
+                wake.woken(|| round, || None);
                 bench.worker.resumed();
             }
-            drop(bench.worker.ended(&mut record, round, FINISHED));
+            drop(bench.worker.ended(process, FINISHED));
         }
     });
     assert_eq!(spans.len(), 200);
@@ -67,11 +74,12 @@ fn busy_scheduled_and_idle_add_up_to_the_length_to_the_nanosecond() {
 fn a_span_says_what_its_task_is_and_where_it_comes_from() {
     let before = std::time::SystemTime::now();
     let span = one_span(|bench| {
-        let mut record = bench.spawn(None);
-        let wake = record.first_wake();
-        let poll = bench.worker.poll_started(&mut record, &wake);
-        bench.worker.poll_ended(poll, &mut record, 2);
-        drop(bench.worker.ended(&mut record, 77, FINISHED));
+        let mut account = bench.spawn(None);
+        let wake = account.first_wake();
+        let process = &mut task(&mut account, 77);
+        let poll = bench.worker.poll_started(process, &wake);
+        bench.worker.poll_ended(poll, process, done(2));
+        drop(bench.worker.ended(process, FINISHED));
     });
     assert_eq!(span.name, "Fetch");
     for (key, value) in [
@@ -123,7 +131,7 @@ fn how_a_task_ended_is_its_state_status_and_error_type() {
             Ending::Returned(Outcome::TimedOut),
             "timeout",
             Status::error("its time was up"),
-            Some("alloc::string::String"),
+            Some("telemetry_rt::time::error::Elapsed"),
         ),
     ] {
         let span = one_span(|bench| bench.run_with("fetch", ending, || {}));
@@ -192,18 +200,19 @@ fn limits_cut_each_kind_of_part_and_count_what_was_cut() {
 #[test]
 fn a_function_on_the_blocking_pool_says_how_long_it_queued_and_where_it_ran() {
     let span = one_span(|bench| {
-        let thread = bench.recorder.other(Some("rt-blocking-3".into()));
-        let mut record = bench.recorder.spawned(Spawning {
+        let thread = bench.recorder.blocking("rt-blocking-3".into());
+        let mut account = bench.recorder.spawned(Spawning {
             meta: &BLOCKING,
             name: None,
             site: Location::caller(),
             lineage: Lineage::Inherit,
         });
-        let wake = record.first_wake();
+        let wake = account.first_wake();
+        let process = &mut account.process(1, ProcessType::Blocking);
         std::thread::sleep(Duration::from_millis(2));
-        let poll = thread.poll_started(&mut record, &wake);
-        thread.poll_ended(poll, &mut record, 0);
-        drop(thread.ended(&mut record, 1, FINISHED));
+        let poll = thread.poll_started(process, &wake);
+        thread.poll_ended(poll, process, done(1));
+        drop(thread.ended(process, FINISHED));
     });
     assert_eq!(
         attribute(&span, "thread.name").as_deref(),
@@ -306,7 +315,7 @@ fn a_root_is_sampled_like_any_root_and_links_to_its_spawner() {
                 site: Location::caller(),
                 lineage: Lineage::Root,
             });
-            drop(bench.worker.ended(&mut record, 1, FINISHED));
+            drop(bench.worker.ended(&mut task(&mut record, 1), FINISHED));
         });
     });
     let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();

@@ -127,7 +127,7 @@ fn a_full_ring_drops_and_counts() {
             site,
             lineage: Default::default(),
         });
-        drop(worker.ended(&mut record, id, FINISHED));
+        drop(worker.ended(&mut common::task(&mut record, id), FINISHED));
     }
     // The drain starts only now, so the ring was full for sure.
     let pipeline = telemetry_rt_telemetry::export::Pipeline::start(otel, recorder).unwrap();

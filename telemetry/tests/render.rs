@@ -149,5 +149,6 @@ fn point(name: &'static str, buckets: [u64; 4], max: f64) -> HistogramPoint {
         min: Some(0.0001),
         max: Some(max),
         buckets: buckets.to_vec(),
+        exemplars: Vec::new(),
     }
 }

@@ -1,5 +1,7 @@
 //! Spans and metrics over `https`: who is trusted, and what is said of the others.
 
+#[path = "collector/authority.rs"]
+mod authority;
 #[expect(dead_code, reason = "a part is for plain HTTP")]
 mod collector;
 mod common;
@@ -10,66 +12,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use authority::{Authority, File};
 use collector::Collector;
 use common::{Bench, LONG, keep_warnings, warnings};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::crypto::ring;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use telemetry_rt_telemetry::export::Otel;
 use telemetry_rt_telemetry::export::otlp::{Endpoint, Otlp};
-
-/// A certificate authority of a test's own.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Authority {
-            pem: pem(certificate.der()),
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    /// What a server at `localhost` needs, signed by this authority.
-    fn server(&self) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let private = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private.into());
-        Arc::new(config.unwrap())
-    }
-}
-
-fn pem(der: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        base64(der)
-    )
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let of_three = |three: &[u8]| -> String {
-        let byte = |index| u32::from(three.get(index).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let digit = |index: u32| DIGITS[(bits >> (18 - 6 * index)) as usize & 63] as char;
-        let digits: String = (0..=three.len() as u32).map(digit).collect();
-        format!("{digits:=<4}")
-    };
-    bytes.chunks(3).map(of_three).collect()
-}
 
 /// The base URL of a collector behind an encryption.
 fn encrypted(collector: &Collector, config: Arc<ServerConfig>) -> String {
@@ -109,24 +57,6 @@ fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
         Ok(read) => to.write_all(&bytes[..read]).and_then(|()| to.flush()),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// A file in the directory for temporary ones, for as long as this lives.
-struct File(String);
-
-impl File {
-    fn new(name: &str, text: &str) -> File {
-        let name = format!("telemetry_rt-{}-{name}.pem", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).unwrap();
-        File(path.to_str().unwrap().to_owned())
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
     }
 }
 
@@ -213,6 +143,73 @@ fn a_file_without_certificates_is_said_and_nothing_is_sent() {
         error.to_string(),
         "the certificate is \"…\"; accepted: PEM with at least one certificate (it has none)"
     );
+}
+
+const CLIENT: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+const CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+const CLIENT_KEY_OF_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY";
+
+#[test]
+fn a_collector_that_asks_who_we_are_is_told() {
+    keep_warnings();
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let us = clients.identity("us");
+    let files = [&authority.pem, &us.certificate, &us.key];
+    let names = ["of-them", "of-us", "key-of-us"];
+    let [trusted, certificate, key] = std::array::from_fn(|i| File::new(names[i], files[i]));
+    for (known, exported) in [(true, 10), (false, 0)] {
+        let collector = Collector::start([]);
+        let url = encrypted(&collector, authority.server_of_known_clients(&clients));
+        let mut variables = vec![(ENDPOINT, url.as_str()), (CERTIFICATE, &trusted.0)];
+        if known {
+            variables.extend([(CLIENT, certificate.0.as_str()), (CLIENT_KEY, &key.0)]);
+        }
+        let otel = otel(&[&variables[..], &[("OTEL_METRICS_EXPORTER", "none")]].concat());
+        assert!(otel.warnings().is_empty(), "{:?}", otel.warnings());
+        let bench = Bench::new(otel);
+        bench.run_many(10);
+        assert_eq!(bench.shutdown(LONG).spans.exported, exported);
+        assert_eq!(collector.spans().len() as u64, exported);
+    }
+}
+
+#[test]
+fn a_certificate_of_ours_that_cannot_be_used_is_said_and_nothing_is_sent() {
+    let clients = Authority::new();
+    let (us, others) = (clients.identity("us"), clients.identity("others"));
+    let certificate = File::new("ours", &us.certificate);
+    let key = File::new("our-key", &us.key);
+    let other = File::new("other-key", &others.key);
+    let [certificate, key, other] = [&certificate, &key, &other].map(|file| file.0.as_str());
+    for (variables, named) in [
+        (vec![(CLIENT, certificate)], CLIENT_KEY),
+        (vec![(CLIENT_KEY_OF_TRACES, key)], CLIENT),
+        (vec![(CLIENT, certificate), (CLIENT_KEY, other)], CLIENT),
+        (
+            vec![(CLIENT, certificate), (CLIENT_KEY, certificate)],
+            CLIENT,
+        ),
+        (
+            vec![(CLIENT, certificate), (CLIENT_KEY, "/no/such")],
+            CLIENT_KEY,
+        ),
+        (
+            vec![
+                (CLIENT, certificate),
+                (CLIENT_KEY, key),
+                (CLIENT_KEY_OF_TRACES, other),
+            ],
+            CLIENT,
+        ),
+    ] {
+        let endpoint = (ENDPOINT, "https://localhost:1");
+        let off = ("OTEL_METRICS_EXPORTER", "none");
+        let otel = otel(&[&variables[..], &[endpoint, off]].concat());
+        let said = otel.warnings();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(&format!("{named} is ")), "{said:?}");
+        assert!(said[0].ends_with("; no traces are sent"), "{said:?}");
+    }
 }
 
 #[test]

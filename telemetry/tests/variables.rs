@@ -1,6 +1,10 @@
 //! What the environment asks for, as tables.
 
-use telemetry_rt_telemetry::export::{InMemory, Otel};
+use std::path::Path;
+use std::time::Duration;
+
+use telemetry_rt_telemetry::export::{InMemory, Otel, Watching};
+use telemetry_rt_telemetry::record::{PollDetail, Treatment};
 
 fn otel(variables: &[(&str, &str)]) -> Otel {
     let get = |name: &str| {
@@ -21,6 +25,12 @@ const TRACES: &str = "OTEL_TRACES_EXPORTER";
 const METRICS: &str = "OTEL_METRICS_EXPORTER";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
+const POLL_DETAIL: &str = "OTEL_RUST_EXECUTOR_POLL_DETAIL";
+const SLOW_POLL: &str = "OTEL_RUST_EXECUTOR_SLOW_POLL";
+const STALL: &str = "OTEL_RUST_EXECUTOR_STALL";
+const FUTURES: &str = "OTEL_RUST_EXECUTOR_FUTURE_TRACE_ENABLED";
+const FOLDER: &str = "OTEL_RUST_EXECUTOR_FLIGHT_DIR";
+const SIGNAL: &str = "OTEL_RUST_EXECUTOR_FLIGHT_SIGNAL";
 
 #[test]
 fn exporters_are_those_that_were_asked_for() {
@@ -64,7 +74,8 @@ fn exporters_are_those_that_were_asked_for() {
 fn what_is_not_understood_is_said_with_variable_value_and_what_is_accepted() {
     for (name, value, accepted) in [
         (TRACES, "zipkin", "otlp, console, none"),
-        (METRICS, "prometheus", "otlp, console, none"),
+        (TRACES, "prometheus", "otlp, console, none"),
+        (METRICS, "statsd", "otlp, console, prometheus, none"),
         (DISABLED, "yes", "true, false"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "a whole number from 1"),
         (
@@ -84,6 +95,26 @@ fn what_is_not_understood_is_said_with_variable_value_and_what_is_accepted() {
         ),
         ("OTEL_TRACES_SAMPLER", "sometimes", "always_on, always_off"),
         ("OTEL_PROPAGATORS", "b3", "tracecontext, baggage, none"),
+        (
+            "OTEL_METRICS_EXEMPLAR_FILTER",
+            "some",
+            "trace_based, always_off",
+        ),
+        (POLL_DETAIL, "all", "off, events, spans"),
+        (SLOW_POLL, "soon", "a whole number with a unit"),
+        (SLOW_POLL, "off", "a whole number with a unit"),
+        (STALL, "1.5s", "a whole number with a unit"),
+        (FUTURES, "yes", "true, false"),
+        (
+            "OTEL_CONFIG_FILE",
+            "otel.yaml",
+            "nothing, as there is no configuration by file",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+            "explicit_bucket_histogram",
+        ),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "x", "a whole number from 0"),
         (
             "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -120,6 +151,15 @@ fn what_is_understood_is_not_warned_about() {
         ("OTEL_PROPAGATORS", "tracecontext, baggage"),
         ("OTEL_BSP_SCHEDULE_DELAY", ""),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf"),
+        (POLL_DETAIL, "Spans"),
+        (SLOW_POLL, "2 s"),
+        (STALL, "OFF"),
+        (FUTURES, "TRUE"),
+        (FOLDER, "/tmp"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "explicit_bucket_histogram",
+        ),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"),
     ] {
         assert!(
@@ -157,6 +197,33 @@ fn a_limit_beyond_32_bits_is_the_largest_there_is() {
     let otel = otel(&[("OTEL_SPAN_EVENT_COUNT_LIMIT", "4294967296")]);
     let shown = format!("{otel:?}");
     assert!(shown.contains("max_events_per_span: 4294967295"), "{shown}");
+}
+
+#[test]
+fn each_limit_is_the_one_that_was_asked_for_and_the_general_one_stands_in() {
+    const GENERAL: &str = "OTEL_ATTRIBUTE_COUNT_LIMIT";
+    let per_span = "max_attributes_per_span";
+    let per_event = "max_attributes_per_event";
+    let per_link = "max_attributes_per_link";
+    for (name, limited) in [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", &[per_span][..]),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", &[per_event]),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", &[per_link]),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", &["max_events_per_span"]),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", &["max_links_per_span"]),
+        (GENERAL, &[per_span, per_event, per_link]),
+    ] {
+        let alone = format!("{:?}", otel(&[(name, "7")]));
+        let beside = format!("{:?}", otel(&[(name, "7"), (GENERAL, "9")]));
+        for limit in limited {
+            assert!(alone.contains(&format!("{limit}: 7")), "{name}: {alone}");
+            assert!(
+                name == GENERAL || beside.contains(&format!("{limit}: 7")),
+                "{name}: {beside}"
+            );
+        }
+        assert_eq!(alone.matches(": 128").count(), 5 - limited.len(), "{alone}");
+    }
 }
 
 #[test]
@@ -222,4 +289,138 @@ fn a_url_that_cannot_be_used_is_said_and_the_other_signal_is_sent() {
         otel.warnings()
     );
     assert!(otel.is_exporting() && otel.recorder_config(1).spans.is_none());
+}
+
+#[cfg(not(feature = "prometheus"))]
+#[test]
+fn prometheus_that_is_not_compiled_in_is_said() {
+    let otel = otel(&[(METRICS, "prometheus")]);
+    assert!(
+        otel.warnings()[0].contains("feature `prometheus`"),
+        "{:?}",
+        otel.warnings()
+    );
+    assert!(!otel.is_exporting());
+}
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn prometheus_is_one_of_the_exporters_of_metrics() {
+    const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+    for (variables, expected, warned) in [
+        (&[(METRICS, "prometheus")][..], "prometheus", false),
+        (
+            &[(METRICS, "console,prometheus")],
+            "console, prometheus",
+            false,
+        ),
+        (
+            &[(METRICS, "prometheus"), (TRACES, "console"), (PORT, "0")],
+            "console, prometheus",
+            false,
+        ),
+        (&[(METRICS, "prometheus"), (PORT, "x")], "prometheus", true),
+        (
+            &[(METRICS, "prometheus"), (PORT, "65536")],
+            "prometheus",
+            true,
+        ),
+        (&[(METRICS, "prometheus"), (DISABLED, "true")], "", false),
+    ] {
+        let otel = otel(variables);
+        assert_eq!(exporters(&otel), expected, "{variables:?}");
+        assert_eq!(!otel.warnings().is_empty(), warned, "{variables:?}");
+        assert!(
+            otel.warnings()
+                .iter()
+                .all(|warning| warning.contains("accepted: a port from 0 to 65535")),
+            "{:?}",
+            otel.warnings()
+        );
+    }
+}
+
+#[test]
+fn polls_and_futures_are_treated_as_was_asked_for() {
+    let default = Treatment::default();
+    for (variables, expected) in [
+        (&[][..], default),
+        (
+            &[(POLL_DETAIL, "events")],
+            Treatment {
+                poll_detail: PollDetail::Events,
+                ..default
+            },
+        ),
+        (
+            &[(POLL_DETAIL, "spans"), (FUTURES, "true")],
+            Treatment {
+                poll_detail: PollDetail::Spans,
+                trace_futures: true,
+                ..default
+            },
+        ),
+        (
+            &[(SLOW_POLL, "250us"), (POLL_DETAIL, "none")],
+            Treatment {
+                slow_poll: Duration::from_micros(250),
+                ..default
+            },
+        ),
+        // Not a number of polls: all of them are slow.
+        (
+            &[(SLOW_POLL, "0")],
+            Treatment {
+                slow_poll: Duration::ZERO,
+                ..default
+            },
+        ),
+        // There is always a threshold.
+        (&[(SLOW_POLL, "off")], default),
+    ] {
+        let treatment = otel(variables).recorder_config(1).treatment;
+        assert_eq!(treatment, expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn what_is_watched_for_is_what_was_asked_for() {
+    let watching = |variables: &[(&str, &str)]| otel(variables).watching();
+    let exporting = (TRACES, "console");
+    assert_eq!(watching(&[]), None, "nobody takes anything");
+    assert_eq!(watching(&[exporting]), Some(Watching::default()));
+    assert_eq!(watching(&[exporting, (STALL, "off")]), None);
+    let stall = |watching: Option<Watching>| watching.unwrap().stall;
+    assert_eq!(
+        stall(watching(&[exporting, (STALL, "250ms")])),
+        Some(Duration::from_millis(250))
+    );
+    let in_folder = watching(&[(FOLDER, "/tmp/x"), (STALL, "off")]).unwrap();
+    assert_eq!(in_folder.folder.as_deref(), Some(Path::new("/tmp/x")));
+    assert_eq!((in_folder.stall, in_folder.signal), (None, None));
+    let signals = ["SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGHUP"].map(|signal| {
+        let watching = watching(&[(FOLDER, "/tmp"), (SIGNAL, signal)]);
+        watching.unwrap().signal.unwrap()
+    });
+    let different: std::collections::BTreeSet<_> = signals.into();
+    assert_eq!(different.len(), 4);
+}
+
+#[test]
+fn a_signal_needs_a_folder_and_must_be_one_that_is_known() {
+    let alone = otel(&[(SIGNAL, "SIGUSR1")]);
+    assert!(
+        alone.warnings()[0].contains(FOLDER),
+        "{:?}",
+        alone.warnings()
+    );
+    assert_eq!(alone.watching(), None);
+    let unknown = otel(&[(SIGNAL, "SIGKILL"), (FOLDER, "/tmp")]);
+    let accepted = "accepted: SIGUSR1, SIGUSR2, SIGQUIT, SIGHUP";
+    assert!(
+        unknown.warnings()[0].contains(accepted),
+        "{:?}",
+        unknown.warnings()
+    );
+    assert_eq!(unknown.watching().unwrap().signal, None);
 }

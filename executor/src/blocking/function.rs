@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use telemetry_rt_reactor::leaf;
+use telemetry_rt_telemetry::record::ProcessType;
 
+use crate::registry::Registry;
 use crate::task::{Notified, Schedule, Slot};
 
 /// Calls its function when polled.
@@ -36,11 +39,21 @@ impl<F: FnOnce() -> R, R> Future for BlockingFunction<F> {
 }
 
 /// The scheduler of tasks that need none: they are woken once, when they are spawned, and are
-/// done after one poll. They are in no registry; the pool's queue knows those that wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Detached;
+/// done after one poll. It knows the registry in which they are listed while they live.
+#[derive(Clone, Debug)]
+pub(crate) struct Detached {
+    registry: Arc<Registry>,
+}
+
+impl Detached {
+    pub(crate) fn new(registry: Arc<Registry>) -> Detached {
+        Detached { registry }
+    }
+}
 
 impl Schedule for Detached {
+    const PROCESS_TYPE: ProcessType = ProcessType::Blocking;
+
     fn schedule(&self, _task: Notified) {
         unreachable!("a task that is awake from its spawn to its end is never idle");
     }
@@ -49,5 +62,7 @@ impl Schedule for Detached {
         unreachable!("a blocking function is never pending");
     }
 
-    fn release(&self, _slot: Slot) {}
+    fn release(&self, slot: Slot) {
+        self.registry.remove(slot);
+    }
 }

@@ -30,8 +30,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use telemetry_rt_reactor::time::InhibitAutoAdvance;
-use telemetry_rt_telemetry::record::Recorder;
+use telemetry_rt_telemetry::record::{Gauges, Recorder, WakeCause};
 
+use crate::registry::Registry;
 use crate::runtime::{Config, Handle, context};
 use crate::task::{Notified, Pen};
 
@@ -61,6 +62,8 @@ pub(crate) struct Pool {
     limit: usize,
     keep_alive: Duration,
     config: Config,
+    /// Functions that wait or run, for those who ask. It is never closed.
+    registry: Arc<Registry>,
 }
 
 #[derive(Default)]
@@ -88,7 +91,26 @@ impl Pool {
             limit: config.blocking_threads,
             keep_alive: config.keep_alive,
             config: config.clone(),
+            registry: Arc::new(Registry::new(1)),
         }
+    }
+
+    /// Lists a function for those who ask what there is.
+    pub(crate) fn list(&self, task: Notified) -> Notified {
+        let listed = self.registry.insert(task);
+        listed.expect("the registry of the pool is never closed")
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Adds the numbers of the moment.
+    pub(crate) fn gauge(&self, gauges: &mut Gauges) {
+        let state = self.state.lock();
+        gauges.blocking_threads = state.threads as u64;
+        gauges.idle_blocking_threads = state.idle as u64;
+        gauges.blocking_depth = state.queue.len() as u64;
     }
 
     /// Runs a task that blocks. After the pool was closed the task is dropped at once. One that
@@ -248,7 +270,7 @@ impl Pool {
 
 fn drop_jobs<J: IntoIterator<Item = Job>>(jobs: J, recorder: &Recorder) {
     for job in jobs {
-        job.task.run_cancelled(&Pen::Own(&recorder.other(None)));
+        job.task.run_cancelled(&Pen::Own(&recorder.other()));
     }
 }
 
@@ -268,7 +290,8 @@ impl Newcomer {
             hook();
         }
         self.at_work = true;
-        let scribe = handle.shared().recorder().other(Some(name));
+        let scribe = handle.shared().recorder().blocking(name);
+        let _at_work = scribe.at_work(WakeCause::Blocking);
         pool.work(&handle, &Pen::Own(&scribe));
         if let Some(hook) = &pool.config.on_thread_stop {
             hook();

@@ -4,13 +4,15 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use parking_lot::Mutex;
-use telemetry_rt_telemetry::record::{Lineage, Meta, Recorder, Spawning, TaskRecord};
+use telemetry_rt_telemetry::record::{
+    Lineage, Meta, Process, Recorder, Spawning, TaskView, Viewer,
+};
 
-use crate::registry::Registry;
+use crate::registry::{Live, Registry};
 use crate::runtime::Handle;
 use crate::task::{Notified, Schedule, Slot};
 
@@ -111,16 +113,26 @@ impl Shared {
     }
 }
 
+impl Live for Shared {
+    fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
+        self.registry.view(viewer, into);
+    }
+}
+
 impl Local {
     /// The recorder of the set: that of the runtime in which it was first used, for good, because
     /// an account that was begun in one recorder cannot be ended in another. `None` as long as the
     /// set was used in none.
-    pub(super) fn recorder(&self) -> Option<&Recorder> {
+    pub(super) fn recorder(&self, shared: &Arc<Shared>) -> Option<&Recorder> {
         if self.recorder.get().is_none()
             && let Ok(handle) = Handle::try_current()
         {
             // Cannot be set meanwhile: this is its only thread.
             let _ = self.recorder.set(handle.recorder().clone());
+            if Recorder::IS_SEEN {
+                let live: Weak<Shared> = Arc::downgrade(shared);
+                handle.shared().bystanders().add(live);
+            }
         }
         self.recorder.get()
     }
@@ -243,15 +255,17 @@ impl Schedule for Member {
         self.shared.registry.remove(slot);
     }
 
-    fn adopt(&self, record: &mut TaskRecord) {
-        if !record.is_unrecorded() {
+    fn adopt(&self, process: &mut Process<'_>) {
+        if !process.record.is_unrecorded() {
             return;
         }
         let found = find(&self.shared);
-        let recorder = found.as_ref().and_then(|(local, _)| local.recorder());
+        let recorder = found
+            .as_ref()
+            .and_then(|(local, _)| local.recorder(&self.shared));
         if let (Some(recorder), Some(spawn)) = (recorder, &self.unrecorded) {
             recorder.adopt(
-                record,
+                process,
                 Spawning {
                     meta: spawn.meta,
                     name: spawn.name.as_deref(),

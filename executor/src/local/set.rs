@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning, TaskRecord};
+use telemetry_rt_telemetry::record::{Account, Lineage, Meta, ProcessType, Recorder, Spawning};
 
 use super::queue::{CurrentGuard, Local, Member, Running, Shared, Unrecorded, Why, current};
 use crate::runtime::Runtime;
@@ -180,7 +180,7 @@ where
     F::Output: 'static,
 {
     let meta = const { &Meta::of::<F, F::Output>(ProcessType::Task) };
-    let (record, unrecorded) = match running.local.recorder() {
+    let (account, unrecorded) = match running.local.recorder(&running.shared) {
         Some(recorder) => {
             let spawning = Spawning {
                 meta,
@@ -197,7 +197,7 @@ where
                 site,
                 lineage,
             };
-            (TaskRecord::unrecorded(), Some(later))
+            (Account::unrecorded(), Some(later))
         }
     };
     // Run on this thread only: rule 1 of the module.
@@ -208,7 +208,7 @@ where
             unrecorded,
         },
         id: Id::next(),
-        record,
+        account,
         awaited_as: Waiting::Join,
     }
     .into_cell();
@@ -223,13 +223,13 @@ where
 /// recorder that all such sets share.
 fn with_pen<R>(running: &Running, f: impl FnOnce(&Pen<'_>) -> R) -> R {
     static UNREAD: OnceLock<Recorder> = OnceLock::new();
-    let recorder = match running.local.recorder() {
+    let recorder = match running.local.recorder(&running.shared) {
         Some(recorder) => recorder,
         None => {
             UNREAD.get_or_init(|| Recorder::new(telemetry_rt_telemetry::record::Config::default()))
         }
     };
-    let scribe = recorder.other(None);
+    let scribe = recorder.other();
     f(&Pen::Own(&scribe))
 }
 

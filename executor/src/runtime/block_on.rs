@@ -27,7 +27,7 @@ pub(crate) fn on_this_thread<F: Future>(
 ) -> F::Output {
     let _driving = context::start_driving(driving_of(handle));
     let _entered = context::enter(handle);
-    let (mut root, signal) = Root::new::<F>(handle.shared().recorder(), site);
+    let (mut root, signal) = Root::new::<F>(handle.shared(), site);
     let signal = Arc::new(ThreadSignal {
         root: signal,
         thread: thread::current(),
@@ -52,7 +52,7 @@ fn driving_of(handle: &Handle) -> Driving {
 }
 
 struct ThreadSignal {
-    root: RootSignal,
+    root: Arc<RootSignal>,
     thread: Thread,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn as_worker<F: Future>(
     let _driving = context::start_driving(Driving::BlockOn);
     let _entered = context::enter(handle);
     let shared = handle.shared();
-    let (mut root, signal) = Root::new::<F>(shared.recorder(), site);
+    let (mut root, signal) = Root::new::<F>(shared, site);
     let signal = Arc::new(WorkerSignal {
         root: signal,
         shared: Arc::clone(shared),
@@ -103,7 +103,7 @@ pub(super) fn as_worker<F: Future>(
 }
 
 struct WorkerSignal {
-    root: RootSignal,
+    root: Arc<RootSignal>,
     shared: Arc<Shared>,
 }
 
@@ -153,6 +153,9 @@ impl<'a> CoreOnLoan<'a> {
 
 fn drive<T>(worker: &WorkerThread, signal: &RootSignal, poll: &mut dyn FnMut() -> Poll<T>) -> T {
     loop {
+        if signal.is_set() {
+            worker.found_work();
+        }
         if let Poll::Ready(output) = worker.outside_of_tasks(&mut *poll) {
             return output;
         }

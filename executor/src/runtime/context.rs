@@ -42,6 +42,15 @@ pub(crate) fn current() -> Result<Handle, TryCurrentError> {
         .ok_or_else(TryCurrentError::no_context)
 }
 
+/// Shows the current runtime, without a reference of its own. `look` is none of users' code.
+#[cfg(feature = "telemetry")]
+pub(crate) fn with_current<R>(look: impl FnOnce(&Handle) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| current.borrow().handle.as_ref().map(look))
+        .ok()
+        .flatten()
+}
+
 /// Keeps a runtime current on the thread; made by `Handle::enter` and `Runtime::enter`.
 ///
 /// Guards must be dropped in the reverse of the order in which they were made.

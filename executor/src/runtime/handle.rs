@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning};
+use telemetry_rt_telemetry::record::{
+    Gauges, Lineage, Meta, Observed, ProcessType, Recorder, Spawning, TaskView,
+};
 
 use super::block_on;
 use super::config::{Config, RuntimeFlavor};
@@ -33,20 +35,38 @@ struct Inner {
     flavor: RuntimeFlavor,
 }
 
+impl Observed for Inner {
+    fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges::default();
+        self.shared.gauge(&mut gauges);
+        self.blocking.gauge(&mut gauges);
+        gauges
+    }
+
+    fn tasks(&self) -> Vec<TaskView> {
+        let viewer = self.shared.recorder().viewer();
+        let mut tasks = Vec::new();
+        self.shared.view(&viewer, &mut tasks);
+        self.blocking.registry().view(&viewer, &mut tasks);
+        tasks
+    }
+}
+
 // No user code runs while anything of a runtime is locked, so that a panic leaves it whole.
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>, config: Config) -> Handle {
-        Handle {
-            inner: Arc::new(Inner {
-                shared,
-                blocking: Arc::new(Pool::new(&config)),
-                flavor: config.flavor,
-                workers: WorkerThreads::new(config),
-            }),
-        }
+        let inner = Arc::new(Inner {
+            shared,
+            blocking: Arc::new(Pool::new(&config)),
+            flavor: config.flavor,
+            workers: WorkerThreads::new(config),
+        });
+        let observed: Weak<Inner> = Arc::downgrade(&inner);
+        inner.shared.recorder().observe(observed);
+        Handle { inner }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -158,6 +178,10 @@ impl Handle {
         self.inner.shared.recorder()
     }
 
+    pub(super) fn observed(&self) -> &impl Observed {
+        &*self.inner
+    }
+
     /// How many tasks are alive: spawned, and neither finished nor dropped.
     pub fn num_alive_tasks(&self) -> usize {
         self.inner.shared.live_tasks()
@@ -203,7 +227,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let record = handle.shared().recorder().spawned(Spawning {
+    let account = handle.shared().recorder().spawned(Spawning {
         meta: const { &Meta::of::<F, R>(ProcessType::Blocking) },
         name: spawn.name,
         site: spawn.site,
@@ -211,12 +235,16 @@ where
     });
     let Spawned { notified, join } = Task {
         future: BlockingFunction::new(function),
-        scheduler: Detached,
+        scheduler: Detached::new(Arc::clone(handle.blocking().registry())),
         id: Id::next(),
-        record,
+        account,
         awaited_as: Waiting::Blocking,
     }
     .into_cell();
+    let notified = match Recorder::IS_SEEN {
+        true => handle.blocking().list(notified),
+        false => notified,
+    };
     handle.blocking().run(handle, notified, spawn.must_run);
     join
 }

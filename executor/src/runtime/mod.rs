@@ -4,6 +4,9 @@ mod block_on;
 mod config;
 pub(crate) mod context;
 mod handle;
+mod metrics;
+#[cfg(feature = "telemetry")]
+mod metrics_counted;
 mod os;
 mod root;
 #[expect(
@@ -11,11 +14,14 @@ mod root;
     reason = "the file is about the type `Runtime`"
 )]
 mod runtime;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod worker_threads;
 
 pub use config::{Config, Hook, RuntimeFlavor, ThreadName};
 pub use context::EnterGuard;
 pub use handle::{Handle, TryCurrentError};
+pub use metrics::RuntimeMetrics;
 pub use os::{Os, StdThreads};
 pub use runtime::Runtime;
 

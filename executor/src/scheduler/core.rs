@@ -120,11 +120,14 @@ impl Core {
     /// Takes half of the queue of another worker, beginning with a random one.
     pub(super) fn steal(&self, stealers: &[Stealer<Notified>]) -> Option<Notified> {
         let start = self.random_below(stealers.len());
-        let (before, after) = stealers.split_at(start);
-        after
-            .iter()
-            .chain(before)
-            .find_map(|victim| retry(|| victim.steal_batch_and_pop(&self.queue)))
+        (0..stealers.len())
+            .map(|step| (start + step) % stealers.len())
+            .find_map(|victim| {
+                let task = retry(|| stealers[victim].steal_batch_and_pop(&self.queue))?;
+                // The queue was empty before: what is in it now came with the first task.
+                self.scribe.stole(victim, 1 + self.queue.len());
+                Some(task)
+            })
     }
 
     /// Gives all tasks to the injector, where the thread that shuts the runtime down finds them.

@@ -12,11 +12,11 @@
 //! that whoever wakes it makes the one system call that is needed, and none if it is not waiting.
 //! A notification that comes early is kept, so that the next park returns at once.
 
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use telemetry_rt_reactor as reactor;
+use telemetry_rt_reactor::{self as reactor, Turn};
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -60,9 +60,10 @@ impl SharedDriver {
     }
 
     /// Looks for events without waiting, if nobody else is at it.
-    pub(crate) fn look(&self) {
-        if let Some(mut driver) = self.driver.try_lock() {
-            driver.turn(Some(Duration::ZERO), false);
+    pub(crate) fn look(&self) -> Turn {
+        match self.driver.try_lock() {
+            Some(mut driver) => driver.turn(Some(Duration::ZERO), false),
+            None => Turn::default(),
         }
     }
 }
@@ -75,43 +76,48 @@ impl Parker {
         }
     }
 
+    pub(crate) fn thread_id(&self) -> Option<ThreadId> {
+        self.thread.lock().as_ref().map(Thread::id)
+    }
+
     /// The calling thread runs the worker from now on.
     pub(crate) fn move_in(&self) {
         *self.thread.lock() = Some(thread::current());
     }
 
+    /// The calling thread runs the worker no longer.
+    pub(crate) fn move_out(&self) {
+        *self.thread.lock() = None;
+    }
+
     /// Waits for a notification or for an event, and says where. May return for no reason: the
     /// caller looks around and parks again.
-    pub(crate) fn park(&self, driver: &SharedDriver) -> Place {
+    pub(crate) fn park(&self, driver: &SharedDriver) -> (Place, Turn) {
         match driver.driver.try_lock() {
-            Some(guard) => {
-                self.park_in_driver(guard);
-                Place::Driver
-            }
-            None => {
-                self.park_on_thread(driver.handle());
-                Place::Thread
-            }
+            Some(guard) => (Place::Driver, self.park_in_driver(guard)),
+            None => (Place::Thread, self.park_on_thread(driver.handle())),
         }
     }
 
-    fn park_in_driver(&self, mut driver: MutexGuard<'_, reactor::Driver>) {
-        if self.announce(IN_DRIVER) {
+    fn park_in_driver(&self, mut driver: MutexGuard<'_, reactor::Driver>) -> Turn {
+        let turn = if self.announce(IN_DRIVER) {
             // Nothing else is there to do: a paused clock may move to the next timer.
-            driver.turn(None, true);
+            driver.turn(None, true)
         } else {
             // Notified before it began: the driver is looked at, but not waited in.
-            driver.turn(Some(Duration::ZERO), false);
-        }
+            driver.turn(Some(Duration::ZERO), false)
+        };
         drop(driver);
         self.take_notification();
+        turn
     }
 
-    fn park_on_thread(&self, reactor: &reactor::Handle) {
+    fn park_on_thread(&self, reactor: &reactor::Handle) -> Turn {
+        let mut turn = Turn::default();
         // A timer may be due before whoever is in the driver comes out of it.
         let deadline = reactor.sleeper_deadline();
         if !self.announce(ON_THREAD) {
-            return;
+            return turn;
         }
         match deadline {
             Some(deadline) => thread::park_timeout(
@@ -121,8 +127,9 @@ impl Parker {
         }
         self.take_notification();
         if deadline.is_some() {
-            reactor.fire_due();
+            turn.timers = reactor.fire_due();
         }
+        turn
     }
 
     /// Says where the worker is about to wait. `false`, having taken the notification, if there is

@@ -3,19 +3,22 @@
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Stealer};
 use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{Lineage, Meta, ProcessType, Recorder, Spawning};
+use telemetry_rt_telemetry::record::{
+    Counter, Gauges, Lineage, Meta, ProcessType, Recorder, Spawning, TaskView, Viewer,
+};
 
 use super::core::Core;
 use super::idle::Idle;
 use super::park::{Parker, SharedDriver};
 use super::worker::WorkerThread;
-use crate::registry::Registry;
+use crate::registry::{Bystanders, Registry};
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{Id, JoinHandle, Notified, Pen, Schedule, Slot, Spawned, Task};
 
@@ -29,6 +32,7 @@ pub(crate) struct Shared {
     pub(super) event_interval: u32,
     pub(super) injector_interval: u32,
     registry: Registry,
+    bystanders: Bystanders,
     recorder: Recorder,
     closing: AtomicBool,
     /// The core of the current-thread flavour, while nobody runs it.
@@ -77,6 +81,7 @@ impl Shared {
             injector_interval: intervals.injector,
             // More shards than workers, because other threads spawn, too.
             registry: Registry::new(2 * workers),
+            bystanders: Bystanders::default(),
             recorder,
             closing: AtomicBool::new(false),
             parked_core: Mutex::new(None),
@@ -103,10 +108,44 @@ impl Shared {
         self.registry.len()
     }
 
+    // ----- for those who look on -----
+
+    /// Adds the numbers of the moment.
+    pub(crate) fn gauge(&self, gauges: &mut Gauges) {
+        gauges.live_tasks = self.live_tasks() as u64;
+        gauges.injector_depth = self.injector.len() as u64;
+        gauges.local_depths = self
+            .stealers
+            .iter()
+            .map(|queue| queue.len() as u64)
+            .collect();
+        let reactor = self.reactor().counts();
+        gauges.io_registered = reactor.registered;
+        gauges.io_deregistered = reactor.deregistered;
+        gauges.timers = reactor.timers;
+    }
+
+    /// What is to be seen of all live processes but those of the blocking pool.
+    pub(crate) fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
+        self.registry.view(viewer, into);
+        self.bystanders.view(viewer, into);
+    }
+
+    /// Processes that are not the scheduler's own.
+    pub(crate) fn bystanders(&self) -> &Bystanders {
+        &self.bystanders
+    }
+
+    /// The thread that runs a worker, if one does.
+    pub(crate) fn thread_of(&self, worker: usize) -> Option<ThreadId> {
+        self.parkers[worker].thread_id()
+    }
+
     // ----- work from outside -----
 
     /// Puts a task where any worker finds it, and wakes one if need be.
     fn inject(&self, task: Notified) {
+        self.recorder.count(Counter::RemoteSchedules, 1);
         self.injector.push(task);
         self.unpark(self.idle.after_push(|worker| self.is_in_driver(worker)));
     }
@@ -219,7 +258,7 @@ impl Shared {
     /// have the right to poll a task: one that has just woken it and is about to push it into the
     /// injector, and one on which it blocks in place.
     fn drop_tasks(&self) {
-        let scribe = self.recorder.other(None);
+        let scribe = self.recorder.other();
         let pen = Pen::Own(&scribe);
         for task in self.registry.close() {
             task.run_cancelled(&pen);
@@ -253,7 +292,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let record = shared.recorder.spawned(Spawning {
+    let account = shared.recorder.spawned(Spawning {
         meta: const { &Meta::of::<F, F::Output>(ProcessType::Task) },
         name,
         site,
@@ -263,13 +302,13 @@ where
         future,
         scheduler: Arc::clone(shared),
         id: Id::next(),
-        record,
+        account,
         awaited_as: Waiting::Join,
     }
     .into_cell();
     match shared.registry.insert(notified) {
         Ok(task) => shared.schedule(task),
-        Err(task) => task.run_cancelled(&Pen::Own(&shared.recorder.other(None))),
+        Err(task) => task.run_cancelled(&Pen::Own(&shared.recorder.other())),
     }
     join
 }

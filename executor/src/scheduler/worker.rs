@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use telemetry_rt_reactor as reactor;
-use telemetry_rt_telemetry::record::Scribe;
+use telemetry_rt_reactor::{self as reactor, Turn};
+use telemetry_rt_telemetry::record::{Counter, Scribe, WakeCause};
 
 use super::core::Core;
 use super::idle::Last;
@@ -13,7 +13,7 @@ use super::park::Place;
 use super::shared::Shared;
 use crate::runtime::Handle;
 use crate::sync::{Ordering, fence};
-use crate::task::{Notified, Pen};
+use crate::task::{Id, Notified, Pen, try_id};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<WorkerThread>>> = const { RefCell::new(None) };
@@ -25,6 +25,8 @@ pub(crate) struct WorkerThread {
     handle: Handle,
     core: RefCell<Option<Core>>,
     waking_joiner: Cell<bool>,
+    /// Whether it was woken and has run no task since.
+    woken_in_vain: Cell<bool>,
 }
 
 impl WorkerThread {
@@ -55,12 +57,18 @@ impl WorkerThread {
             handle: handle.clone(),
             core: RefCell::new(Some(core)),
             waking_joiner: Cell::new(false),
+            woken_in_vain: Cell::new(false),
         });
         let leave = Leave(CURRENT.replace(Some(Rc::clone(&worker))));
         let outer = reactor::context::enter(Some(handle.reactor().clone()), Some(index));
-        worker.with_scribe(Scribe::resumed);
+        let at_work = worker.with_scribe(|scribe| scribe.at_work(WakeCause::Task));
+        worker.with_scribe(Scribe::on_duty);
         let result = f(&worker);
-        worker.with_scribe(Scribe::paused);
+        worker.with_scribe(Scribe::off_duty);
+        if worker.has_core() {
+            handle.shared().parkers[index].move_out();
+        }
+        drop(at_work);
         reactor::context::restore(outer);
         drop(leave);
         (result, worker.core.take())
@@ -96,6 +104,12 @@ impl WorkerThread {
         let result = f();
         self.with_scribe(Scribe::resumed);
         result
+    }
+
+    /// It was not woken in vain.
+    #[inline]
+    pub(crate) fn found_work(&self) {
+        self.woken_in_vain.set(false);
     }
 
     // ----- finding tasks -----
@@ -146,17 +160,21 @@ impl WorkerThread {
     }
 
     fn look_at_driver(&self) {
-        self.shared().driver.look();
+        let mut turn = self.shared().driver.look();
         // If another worker is in the driver, it is there for the sockets; timers of this thread
         // may be due before it comes out.
-        self.shared().reactor().fire_due();
-        self.with_scribe(Scribe::resumed);
+        turn.timers += self.shared().reactor().fire_due();
+        self.with_scribe(|scribe| {
+            scribe.resumed();
+            count_turn(scribe, turn);
+        });
     }
 
     // ----- running tasks -----
 
     #[inline]
     fn run_task(&self, task: Notified) {
+        self.found_work();
         task.run(&Pen::Worker(self));
         if self.with_core(Core::has_queued) == Some(true)
             && self.shared().idle.someone_may_be_woken()
@@ -180,12 +198,17 @@ impl WorkerThread {
             self.get_up(index);
             return;
         }
-        self.with_scribe(Scribe::paused);
+        if self.woken_in_vain.replace(true) {
+            self.with_scribe(|scribe| scribe.count(Counter::EmptyWakeUps, 1));
+        }
+        self.with_scribe(Scribe::parked);
         let mut place = Place::Thread;
         while !interrupted() && self.shared().idle.is_asleep(index) && !self.has_tasks() {
-            place = self.shared().parkers[index].park(&self.shared().driver);
+            let turn;
+            (place, turn) = self.shared().parkers[index].park(&self.shared().driver);
+            self.with_scribe(|scribe| count_turn(scribe, turn));
         }
-        self.with_scribe(Scribe::resumed);
+        self.with_scribe(Scribe::unparked);
         self.get_up(index);
         if place == Place::Driver {
             // Nobody is in the driver now, and this thread is about to be busy.
@@ -216,6 +239,7 @@ impl WorkerThread {
     #[inline]
     pub(super) fn push(&self, task: Notified) {
         let queued = self.with_core(|core| {
+            core.scribe().count(Counter::LocalSchedules, 1);
             if self.waking_joiner.get() && core.has_queued() {
                 core.push_last(task);
                 true
@@ -230,7 +254,10 @@ impl WorkerThread {
 
     /// The only runnable task of a worker is not worth waking another: nobody is told.
     pub(super) fn push_last(&self, task: Notified) {
-        self.with_core(|core| core.push_last(task));
+        self.with_core(|core| {
+            core.scribe().count(Counter::LocalSchedules, 1);
+            core.push_last(task);
+        });
     }
 
     /// Runs `wake` with joiners being put behind other tasks: see the table of the module.
@@ -247,7 +274,7 @@ impl WorkerThread {
     pub(crate) fn with_scribe<R>(&self, f: impl FnOnce(&Scribe) -> R) -> R {
         match &*self.core.borrow() {
             Some(core) => f(core.scribe()),
-            None => f(&self.shared().recorder().other(None)),
+            None => f(&self.shared().recorder().other()),
         }
     }
 
@@ -258,12 +285,12 @@ impl WorkerThread {
         let Some(core) = self.take_core() else {
             return;
         };
-        core.scribe().paused();
+        core.scribe().move_away(try_id().map_or(0, Id::number));
         self.set_shard(None);
         if let Err(refused) = self.handle.workers().start(&self.handle, core) {
             // Nobody else can run it: the function blocks this worker.
             self.set_shard(Some(refused.core.index()));
-            refused.core.scribe().resumed();
+            refused.core.scribe().move_back();
             *self.core.borrow_mut() = Some(*refused.core);
         }
     }
@@ -296,5 +323,19 @@ impl WorkerThread {
 
     fn has_tasks(&self) -> bool {
         self.with_core(Core::has_tasks) == Some(true)
+    }
+}
+
+/// Counts what a look at the driver brought.
+fn count_turn(scribe: &Scribe, turn: Turn) {
+    let events = [
+        (Counter::IoEvents, turn.io_events),
+        (Counter::TimersFired, turn.timers),
+        (Counter::Signals, turn.signals),
+    ];
+    for (counter, number) in events {
+        if number > 0 {
+            scribe.count(counter, u64::from(number));
+        }
     }
 }

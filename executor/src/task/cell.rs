@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{TaskRecord, WakeStamp};
+use telemetry_rt_telemetry::record::{
+    Account, Process, ProcessType, TaskDetail, TaskRecord, TaskScope, TaskView, Viewer, WakeStamp,
+};
 
 use super::harness::{self, Pen};
 use super::raw::{Notified, TaskRef};
@@ -15,6 +17,9 @@ use crate::sync::UnsafeCell;
 
 /// Where ready tasks go. A scheduler is held by each of its tasks, so it is a cheap handle.
 pub(crate) trait Schedule: Sized + 'static {
+    /// What its tasks are to the recorder.
+    const PROCESS_TYPE: ProcessType = ProcessType::Task;
+
     /// The task was woken and is to be polled.
     fn schedule(&self, task: Notified);
 
@@ -27,7 +32,7 @@ pub(crate) trait Schedule: Sized + 'static {
     /// A poll is about to start. A task that was made where there was no recorder gets its account
     /// now.
     #[inline]
-    fn adopt(&self, _record: &mut TaskRecord) {}
+    fn adopt(&self, _process: &mut Process<'_>) {}
 }
 
 /// The place of a task in its scheduler's registry.
@@ -69,6 +74,7 @@ pub(super) struct Vtable {
     /// Writes a `Poll<Result<T, JoinError>>` to the place given, of the task's output type `T`.
     pub(super) try_read_output: unsafe fn(NonNull<Header>, *mut (), &Waker),
     pub(super) drop_join_handle: unsafe fn(NonNull<Header>),
+    pub(super) view: unsafe fn(NonNull<Header>, &Viewer) -> TaskView,
     /// What somebody who awaits the task waits for.
     pub(super) awaited_as: Waiting,
 }
@@ -79,9 +85,11 @@ pub(super) struct Vtable {
 pub(super) struct Cell<F: Future, S> {
     pub(super) header: Header,
     pub(super) scheduler: S,
-    pub(super) record: UnsafeCell<TaskRecord>,
+    pub(super) record: TaskRecord,
+    pub(super) scope: UnsafeCell<TaskScope>,
     pub(super) id: Id,
     pub(super) slot: UnsafeCell<Slot>,
+    pub(super) detail: TaskDetail,
     pub(super) stage: UnsafeCell<Stage<F>>,
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
 }
@@ -98,7 +106,7 @@ pub(crate) struct Task<F, S> {
     pub(crate) future: F,
     pub(crate) scheduler: S,
     pub(crate) id: Id,
-    pub(crate) record: TaskRecord,
+    pub(crate) account: Account,
     pub(crate) awaited_as: Waiting,
 }
 
@@ -127,12 +135,14 @@ where
             header: Header {
                 state: State::new(),
                 vtable,
-                ready: self.record.first_wake(),
+                ready: self.account.first_wake(),
             },
             scheduler: self.scheduler,
-            record: UnsafeCell::new(self.record),
+            record: self.account.record,
+            scope: UnsafeCell::new(self.account.scope),
             id: self.id,
             slot: UnsafeCell::new(Slot::NONE),
+            detail: self.account.detail,
             stage: UnsafeCell::new(Stage::Running(self.future)),
             join_waker: UnsafeCell::new(None),
         });
@@ -158,11 +168,12 @@ mod tests {
     type Probe = Cell<std::future::Ready<()>, std::sync::Arc<()>>;
 
     #[test]
-    fn the_header_is_two_cache_lines_when_recording_and_less_when_not() {
+    fn what_each_poll_touches_is_two_cache_lines_when_recording_and_less_when_not() {
         let header = offset_of!(Probe, stage);
         if cfg!(feature = "telemetry") {
-            assert_eq!(header, 128);
             assert_eq!(offset_of!(Probe, record), 32);
+            assert_eq!(offset_of!(Probe, detail), 128);
+            assert_eq!(header, 200);
         } else {
             assert_eq!(header, 40);
         }

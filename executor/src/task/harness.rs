@@ -11,10 +11,13 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use telemetry_rt_reactor::leaf::{self, Waiting};
-use telemetry_rt_telemetry::record::{Ending, PollGuard, Scribe, TaskRecord, outcome_of};
+use telemetry_rt_telemetry::record::{
+    Ending, PollEnd, PollGuard, Process, Scribe, TaskView, Viewer, outcome_of,
+};
 
 use super::cell::{Cell, Header, Schedule, Slot, Stage, Vtable};
 use super::error::panic_message;
+use super::observe::waiting_of;
 use super::raw::{Notified, borrowed_waker};
 use super::state::{Pending, Polling};
 use super::{Id, JoinError};
@@ -66,6 +69,7 @@ const fn vtable<F: Future + 'static, S: Schedule>(awaited_as: Waiting) -> Vtable
         set_slot: set_slot::<F, S>,
         try_read_output: try_read_output::<F, S>,
         drop_join_handle: drop_join_handle::<F, S>,
+        view: view::<F, S>,
         awaited_as,
     }
 }
@@ -123,9 +127,12 @@ struct Turn<'a, F: Future, S> {
 impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     #[inline]
     fn start(cell: &'a Cell<F, S>, pen: &'a Pen<'a>, polling: Polling) -> Self {
-        let poll = with_record(cell, |record| {
-            cell.scheduler.adopt(record);
-            pen.write(|scribe| scribe.poll_started(record, &cell.header.ready))
+        let poll = with_process(cell, |process| {
+            cell.scheduler.adopt(process);
+            let ready = &cell.header.ready;
+            let poll = pen.write(|scribe| scribe.poll_started(process, ready));
+            ready.answered();
+            poll
         });
         Turn {
             cell,
@@ -206,7 +213,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     fn pend(self, header: NonNull<Header>) {
         let cell = self.cell;
         let polling = self.polling;
-        self.leave();
+        self.leave(Left::Pending);
         match cell.header.state.end_poll(polling) {
             // Rule 5: nothing of the cell may be touched from here on.
             Pending::Idle => {}
@@ -263,9 +270,9 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     /// Ends the poll, and the account of the task with it.
     fn leave_for_good(self, ending: Ending<'_>) {
         let (cell, pen) = (self.cell, self.pen);
-        self.leave();
-        let left = with_record(cell, |record| {
-            pen.write(|scribe| scribe.ended(record, cell.id.number(), ending))
+        self.leave(Left::Done);
+        let left = with_process(cell, |process| {
+            pen.write(|scribe| scribe.ended(process, ending))
         });
         // What users have put into the context is dropped here, with nothing borrowed.
         quietly(|| drop(left));
@@ -273,24 +280,45 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
 
     /// Ends the poll: closes the account of it, and gives the thread back its own state.
     #[inline]
-    fn leave(self) {
+    fn leave(self, left: Left) {
         context::set_task_id(self.outer_task);
-        leaf::end_poll(self.outer);
-        with_record(self.cell, |record| {
+        let of_leaves = leaf::end_poll(self.outer);
+        let end = PollEnd {
+            wakes: self.polling.wakes,
+            waiting: matches!(left, Left::Pending).then(|| waiting_of(of_leaves)),
+            exhausted: of_leaves.exhausted,
+        };
+        with_process(self.cell, |process| {
             self.pen.write(|scribe| match self.polling.cancelled {
-                true => scribe.drop_ended(self.poll, record),
-                false => scribe.poll_ended(self.poll, record, self.polling.wakes),
+                true => scribe.drop_ended(self.poll, process),
+                false => scribe.poll_ended(self.poll, process, end),
             });
         });
     }
 }
 
+/// How a turn ends.
+#[derive(Clone, Copy)]
+enum Left {
+    Pending,
+    Done,
+}
+
 /// To be called with the right to poll only.
 #[inline]
-fn with_record<F: Future, S, R>(cell: &Cell<F, S>, f: impl FnOnce(&mut TaskRecord) -> R) -> R {
-    cell.record.with_mut(|record| {
-        // SAFETY: rule 2: the callers have the right to poll, and do not nest this.
-        f(unsafe { &mut *record })
+fn with_process<F: Future, S: Schedule, R>(
+    cell: &Cell<F, S>,
+    f: impl FnOnce(&mut Process<'_>) -> R,
+) -> R {
+    cell.scope.with_mut(|scope| {
+        f(&mut Process {
+            id: cell.id.number(),
+            process_type: S::PROCESS_TYPE,
+            record: &cell.record,
+            detail: &cell.detail,
+            // SAFETY: rule 2: the callers have the right to poll, and do not nest this.
+            scope: unsafe { &mut *scope },
+        })
     })
 }
 
@@ -344,6 +372,23 @@ unsafe fn free<F: Future + 'static, S: Schedule>(header: NonNull<Header>) {
 unsafe fn id<F: Future + 'static, S: Schedule>(header: NonNull<Header>) -> Id {
     // SAFETY: the caller's promise.
     unsafe { cell_of::<F, S>(header) }.id
+}
+
+/// # Safety
+///
+/// `header` is that of a live cell of these types.
+unsafe fn view<F: Future + 'static, S: Schedule>(
+    header: NonNull<Header>,
+    viewer: &Viewer,
+) -> TaskView {
+    // SAFETY: the caller's promise.
+    let cell = unsafe { cell_of::<F, S>(header) };
+    let is_awake = cell.header.state.is_awake();
+    viewer.view(
+        cell.id.number(),
+        is_awake,
+        (&cell.record, &cell.detail, &cell.header.ready),
+    )
 }
 
 /// # Safety

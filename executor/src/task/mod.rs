@@ -7,14 +7,16 @@
 //! line 0 | state | vtable | ready | scheduler | ledger: last end, busy,|  touched by every wake
 //!        |       |        | stamp |           | scheduled, polls, wakes|  and poll
 //!        +-------+--------+-------+-----------+-------+----+-----------+
-//! line 1 | spawn stamp, context, kind, last worker   | id | slot      |  touched at spawn, at the
-//!        +-------------------------------------------+----+-----------+  end, when polled elsewhere
+//! line 1 | spawn stamp, kind, last worker | context   | id | slot      |  touched by every poll
+//!        +-------------------------------------------+----+-----------+
+//! line 2 | detail: idleness by reason, ids, what it waits for         |  written at both ends of a
+//!        +------------------------------------------------------------+  poll, a byte; else seldom
 //!        | stage: the future, then its output                         |
 //!        | join waker                                                 |
 //!        +------------------------------------------------------------+
 //! ```
 //!
-//! Without the feature `telemetry` the stamp and the ledger have no size.
+//! Without the feature `telemetry` the stamp, the ledger, the context and the detail have no size.
 //!
 //! # Who may touch what
 //!
@@ -23,7 +25,7 @@
 //! 1. **Memory.** The cell is freed by whoever releases the last reference, at once. Each handle
 //!    (`TaskRef`) owns one reference; the life of the task, from spawn to completion, is one.
 //!    A [`Notified`] owns none: it exists only while the task lives.
-//! 2. **Stage and ledger** belong to whoever has the right to poll, which is one thread at a time
+//! 2. **Stage and context** belong to whoever has the right to poll, which is one thread at a time
 //!    (see `state.rs`). A `Notified` is that right as a value. Completion ends the right: from
 //!    then on the stage holds the output and belongs to the join handle, or, if that was gone
 //!    before, to the completing thread.
@@ -32,8 +34,8 @@
 //!    may read it and nobody may write. After completion the completing thread may read it until
 //!    it clears the flag; then it belongs to the join handle, or, if that is gone, to the
 //!    completing thread, which drops it.
-//! 4. **State, vtable, scheduler, id, slot** do not change, or only by atomic operations: all may
-//!    read them.
+//! 4. **State, vtable, scheduler, id, slot, ledger, detail** do not change, or only by atomic
+//!    operations: all may read them. Ledger and detail are written with the right to poll only.
 //! 5. **After a poll that ends `Idle`, and after the life's reference is released,** the cell may
 //!    be polled or freed by somebody else at any moment: nothing of it is touched.
 //! 6. **User code** (poll, drop, wakers) runs with no lock held, and its panics are caught.
@@ -49,6 +51,7 @@ mod error;
 mod harness;
 mod id;
 mod join;
+mod observe;
 mod raw;
 mod state;
 
@@ -60,6 +63,7 @@ pub use join::JoinHandle;
 pub(crate) use cell::{Schedule, Slot, Spawned, Task};
 pub(crate) use error::panic_message;
 pub(crate) use harness::Pen;
+pub(crate) use observe::{waiting_of, waking_reactor};
 pub(crate) use raw::{LiveTask, Notified};
 
 #[cfg(all(test, not(loom)))]

@@ -5,10 +5,12 @@ use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use telemetry_rt_reactor::leaf::Waiting;
+use telemetry_rt_telemetry::record::{TaskView, Viewer};
 
 use super::Id;
 use super::cell::{Header, Slot};
 use super::harness::Pen;
+use super::observe::waking_reactor;
 use super::state::{State, Wake};
 
 /// A counted reference to a task.
@@ -53,9 +55,11 @@ impl TaskRef {
 
     /// Asks for the task to be dropped at its next turn.
     pub(crate) fn cancel(&self) {
-        if let Wake::Schedule = self.state().cancel() {
+        match self.state().cancel() {
             // SAFETY: the transition has just given this thread the right to poll.
-            unsafe { schedule(self.0) };
+            Wake::Schedule => unsafe { schedule(self.0) },
+            // SAFETY: rule 1: this reference keeps the task alive.
+            Wake::Nothing => unsafe { note_further_wake(self.0) },
         }
     }
 }
@@ -136,6 +140,18 @@ pub(crate) struct LiveTask(NonNull<Header>);
 unsafe impl Send for LiveTask {}
 
 impl LiveTask {
+    /// What is to be seen of the task.
+    ///
+    /// # Safety
+    ///
+    /// The task is in its registry, whose lock the caller holds.
+    pub(crate) unsafe fn view(&self, viewer: &Viewer) -> TaskView {
+        // SAFETY: the caller says that the task is registered, so it is alive.
+        let view = unsafe { self.0.as_ref() }.vtable.view;
+        // SAFETY: as above; the pointer is that of the cell that the vtable belongs to.
+        unsafe { view(self.0, viewer) }
+    }
+
     /// Asks for the task to be dropped. `Some` if it was idle: the caller must run it.
     ///
     /// # Safety
@@ -146,7 +162,8 @@ impl LiveTask {
         let task = unsafe { self.0.as_ref() };
         match task.state.cancel() {
             Wake::Schedule => {
-                task.ready.woken();
+                // SAFETY: as above.
+                unsafe { note_wake(self.0) };
                 Some(Notified(self.0))
             }
             Wake::Nothing => None,
@@ -160,11 +177,38 @@ impl LiveTask {
 unsafe fn schedule(header: NonNull<Header>) {
     // SAFETY: rule 1: whoever has the right to poll knows that the task lives.
     let task = unsafe { header.as_ref() };
-    // The stamp is written by the one thread that has the right, before it hands that right on:
-    // there is no race for it.
-    task.ready.woken();
+    // SAFETY: as above.
+    unsafe { note_wake(header) };
     // SAFETY: the caller's right goes to the scheduler.
     unsafe { (task.vtable.schedule)(header) };
+}
+
+/// Stamps the wake, by the one thread that has the right to poll, before it hands that right on. A
+/// waker that takes this poll for the one before may write a stamp of its own; it is overwritten
+/// here, or names another who woke the task just now.
+///
+/// # Safety
+///
+/// The caller has got the right to poll from a transition of the state.
+unsafe fn note_wake(header: NonNull<Header>) {
+    // SAFETY: rule 1: whoever has the right to poll knows that the task lives.
+    let task = unsafe { header.as_ref() };
+    // SAFETY: as above; the pointer is that of the cell that the vtable belongs to.
+    let id = || unsafe { (task.vtable.id)(header) }.number();
+    task.ready.woken(id, waking_reactor);
+}
+
+/// Stamps a wake that gave nobody the right to poll, if it is the first during a poll.
+///
+/// # Safety
+///
+/// The caller has a reference to the task.
+unsafe fn note_further_wake(header: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps the task alive.
+    let task = unsafe { header.as_ref() };
+    // SAFETY: as above; the pointer is that of the cell that the vtable belongs to.
+    let id = || unsafe { (task.vtable.id)(header) }.number();
+    task.ready.woken_again(id, waking_reactor);
 }
 
 // ----- wakers -----
@@ -212,9 +256,11 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: called for a live waker.
     let header = unsafe { header_of(data) };
     // SAFETY: rule 1: the waker's reference.
-    if let Wake::Schedule = unsafe { header.as_ref() }.state.wake() {
+    match unsafe { header.as_ref() }.state.wake() {
         // SAFETY: the transition has given this thread the right to poll.
-        unsafe { schedule(header) };
+        Wake::Schedule => unsafe { schedule(header) },
+        // SAFETY: rule 1: the waker's reference.
+        Wake::Nothing => unsafe { note_further_wake(header) },
     }
 }
 

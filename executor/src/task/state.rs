@@ -194,6 +194,12 @@ impl State {
         self.wake()
     }
 
+    /// Whether the task was woken and no poll has answered yet. Out of date when it is read.
+    pub(crate) fn is_awake(&self) -> bool {
+        // Relaxed: told to people only.
+        self.load(Ordering::Relaxed).wakes() > 0
+    }
+
     // ----- polling -----
 
     /// The caller, who has the right to poll, begins.

@@ -152,7 +152,7 @@ impl Bench {
             },
             scheduler: scheduler.clone(),
             id: Id::next(),
-            record: recorder.spawned(Spawning {
+            account: recorder.spawned(Spawning {
                 meta: const { &Meta::of::<Probe, Output>(ProcessType::Task) },
                 name: None,
                 site: Location::caller(),
@@ -178,7 +178,7 @@ impl Bench {
         let Some(task) = self.ready.borrow_mut().pop_front() else {
             return false;
         };
-        task.run(&Pen::Own(&self.recorder.other(None)));
+        task.run(&Pen::Own(&self.recorder.other()));
         true
     }
 
@@ -212,7 +212,7 @@ impl Drop for Bench {
             waker.wake_by_ref();
         }
         drop(waker);
-        let pen = self.recorder.other(None);
+        let pen = self.recorder.other();
         loop {
             let task = self.ready.borrow_mut().pop_front();
             match task {

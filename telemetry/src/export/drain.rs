@@ -124,7 +124,8 @@ mod tests {
                 site: Location::caller(),
                 lineage: Lineage::Inherit,
             });
-            drop(worker.ended(&mut record, id, Ending::Returned(Outcome::Finished)));
+            let process = &mut record.process(id, ProcessType::Task);
+            drop(worker.ended(process, Ending::Returned(Outcome::Finished)));
         }
         recorder
     }

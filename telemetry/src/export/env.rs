@@ -135,6 +135,39 @@ impl<'a> Env<'a> {
         }))
     }
 
+    /// A length of time: a whole number of milliseconds, or one with a unit.
+    pub(super) fn duration(&self, name: &str, default: Duration) -> Duration {
+        let value = self.text(name);
+        value.map_or(default, |value| {
+            self.parsed_duration(name, value).unwrap_or(default)
+        })
+    }
+
+    /// A length of time, or `off`. `None` is off.
+    pub(super) fn duration_or_off(
+        &self,
+        name: &str,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let Some(value) = self.text(name) else {
+            return default;
+        };
+        if value.eq_ignore_ascii_case("off") {
+            return None;
+        }
+        self.parsed_duration(name, value).or(default)
+    }
+
+    fn parsed_duration(&self, name: &str, value: String) -> Option<Duration> {
+        let parsed = parse_duration(&value);
+        if parsed.is_none() {
+            let accepted = "a whole number with a unit (ns, us, ms, s, m), such as 10ms";
+            let error = ConfigError::new(name, value, accepted);
+            self.warn(format_args!("{error}; the default is used"));
+        }
+        parsed
+    }
+
     pub(super) fn parsed<T: fmt::Display>(
         &self,
         name: &str,
@@ -190,6 +223,22 @@ impl<'a> Env<'a> {
     }
 }
 
+/// Reads `10ms`, `2 s`, or a plain number, which is one of milliseconds.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit = match unit.trim() {
+        "ns" => Duration::from_nanos(1),
+        "us" | "\u{b5}s" => Duration::from_micros(1),
+        "ms" | "" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        _ => return None,
+    };
+    unit.checked_mul(u32::try_from(number).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +271,33 @@ mod tests {
             warnings,
             ["OTEL_X is \"x\"; accepted: milliseconds as a whole number from 1; 5000 is used"]
         );
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_milliseconds_and_may_be_off() {
+        let default = Some(Duration::from_secs(7));
+        for (value, duration, warned) in [
+            (None, default, false),
+            (Some("10ms"), Some(Duration::from_millis(10)), false),
+            (Some(" 250 us "), Some(Duration::from_micros(250)), false),
+            (Some("2s"), Some(Duration::from_secs(2)), false),
+            (Some("1m"), Some(Duration::from_secs(60)), false),
+            (Some("0"), Some(Duration::ZERO), false),
+            (Some("15"), Some(Duration::from_millis(15)), false),
+            (Some("Off"), None, false),
+            (Some("soon"), default, true),
+            (Some("-1s"), default, true),
+            (Some("1.5s"), default, true),
+            (Some("10 hours"), default, true),
+            (Some("99999999999999999999s"), default, true),
+        ] {
+            let (read, warnings) = read(value, |env| env.duration_or_off("OTEL_X", default));
+            assert_eq!(
+                (read, !warnings.is_empty()),
+                (duration, warned),
+                "{value:?}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::collect::MetricSource;
 use super::metric::Metric;
 use super::stop::Stop;
 
@@ -51,6 +52,15 @@ pub trait Exporter: Send {
 
     /// The pipeline starts; `stop` tells later that it shuts down.
     fn start(&mut self, _stop: &Stop) {}
+
+    /// An exporter that asks for metrics itself, whenever somebody asks it, keeps the source and
+    /// returns true: it is given none by [`export_metrics`](Exporter::export_metrics) then. Called
+    /// once, after [`start`](Exporter::start), if it takes metrics.
+    ///
+    /// The source may be asked from any thread, until and after the end.
+    fn pull_metrics(&mut self, _source: &MetricSource) -> bool {
+        false
+    }
 
     /// Exports spans.
     ///

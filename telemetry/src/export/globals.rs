@@ -34,14 +34,17 @@ pub enum Propagator {
 /// A global provider that the application set by itself is not seen, and is replaced. It stays
 /// alive as long as its tracers do, no longer.
 pub fn install_globals(pipeline: &Pipeline) -> bool {
-    if !pipeline.takes_spans() {
+    if !pipeline.takes_spans() && pipeline.foreign().is_none() {
         install_propagators(pipeline.propagators());
         return false;
     }
     let installed = claim(pipeline);
     if installed {
         // Not under the lock: the provider before may have much to say when it is dropped.
-        global::set_tracer_provider(pipeline.tracer_provider());
+        match pipeline.foreign() {
+            Some(foreign) => global::set_tracer_provider(foreign.clone()),
+            None => global::set_tracer_provider(pipeline.tracer_provider()),
+        }
         install_propagators(pipeline.propagators());
     }
     installed

@@ -21,26 +21,39 @@ mod otel;
 mod pipeline;
 
 mod account;
+mod collect;
 mod deadline;
 mod drain;
+mod exemplars;
 mod exporter;
+mod health;
 mod length;
 mod metric;
 mod period;
 mod policy;
+mod polls;
 mod processor;
+mod providers;
 mod queue;
+mod rising;
 mod sender;
 mod span_data;
 mod stop;
+mod treatment;
 
 mod console;
+mod date;
+pub mod flight;
 mod memory;
 mod only;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 pub mod render;
 mod sdk;
+mod task_dump;
+mod watchdog;
 
 mod diagnostics;
 mod env;
@@ -48,15 +61,20 @@ mod globals;
 mod variables;
 
 pub use account::{Account, Dropped};
+pub use collect::{MetricSource, collect};
 pub use console::Console;
 pub use diagnostics::set_diagnostics;
 pub use env::ConfigError;
 pub use exporter::{ExportError, Exporter, Signal};
 pub use globals::{Propagator, install_globals};
 pub use memory::InMemory;
-pub use metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint, collect};
+pub use metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 pub use only::Only;
 pub use otel::{Otel, OtelBuilder};
 pub use pipeline::{Pipeline, Report};
+#[cfg(feature = "prometheus")]
+pub use prometheus::Prometheus;
+pub use providers::{InstrumentedProvider, instrument, instrument_with_limits};
 pub use sdk::Sdk;
 pub use stop::Stop;
+pub use watchdog::{Watchdog, Watching};

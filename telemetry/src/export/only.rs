@@ -3,6 +3,7 @@
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::collect::MetricSource;
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
 use super::stop::Stop;
@@ -21,6 +22,45 @@ impl<E: Exporter> Only<E> {
     }
 }
 
+/// So that an exporter whose type is not known can be wrapped.
+impl<E: Exporter + ?Sized> Exporter for Box<E> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn takes(&self, signal: Signal) -> bool {
+        (**self).takes(signal)
+    }
+
+    fn start(&mut self, stop: &Stop) {
+        (**self).start(stop);
+    }
+
+    fn pull_metrics(&mut self, source: &MetricSource) -> bool {
+        (**self).pull_metrics(source)
+    }
+
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        (**self).export_spans(spans, resource)
+    }
+
+    fn export_metrics(
+        &mut self,
+        metrics: &[Metric],
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        (**self).export_metrics(metrics, resource)
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+
+    fn shutdown(&mut self) {
+        (**self).shutdown();
+    }
+}
+
 impl<E: Exporter> Exporter for Only<E> {
     fn name(&self) -> &'static str {
         self.exporter.name()
@@ -32,6 +72,10 @@ impl<E: Exporter> Exporter for Only<E> {
 
     fn start(&mut self, stop: &Stop) {
         self.exporter.start(stop);
+    }
+
+    fn pull_metrics(&mut self, source: &MetricSource) -> bool {
+        self.exporter.pull_metrics(source)
     }
 
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use parking_lot::Mutex;
 use telemetry_rt_clock::instant;
 
 use super::account::Account;
+use super::collect::MetricSource;
 use super::deadline::deadline_after;
 use super::diagnostics::warn;
 use super::drain::Drain;
+use super::exemplars::Exemplars;
 use super::exporter::Signal;
 use super::globals::Propagator;
-use super::otel::Otel;
-use super::policy::Rootless;
+use super::otel::{Otel, SpansTo};
 use super::processor::Processor;
+use super::providers::{ForeignProvider, MeterFeed, part_from};
 use super::queue::{Queue, Schedule};
 use super::sender::Sender;
 use super::stop::Stop;
@@ -27,18 +31,35 @@ use crate::record::Recorder;
 ///
 /// Dropping it shuts it down with the timeout of [`Otel`]; that blocks, so a worker of an async
 /// runtime should not be the one who drops it.
+///
+/// Providers that were moved into it are dropped with it. If that shuts them down it is waited for
+/// until the deadline of the shutdown, and goes on in the background afterwards. In a forked child
+/// they are left as they are.
 #[derive(Debug)]
 pub struct Pipeline {
-    recorder: Recorder,
+    /// Until it is dropped.
+    held: Option<Held>,
     queue: Arc<Queue>,
     stop: Stop,
     flusher: Flusher,
-    provider: SdkTracerProvider,
     takes_spans: bool,
     propagators: Vec<Propagator>,
     shutdown_timeout: Duration,
     /// Until they are shut down.
     threads: Mutex<Option<Threads>>,
+}
+
+/// What keeps providers of the application alive.
+#[derive(Debug)]
+struct Held {
+    /// Its policy, and what users attach to it, have tracers.
+    recorder: Recorder,
+    provider: SdkTracerProvider,
+    foreign: Option<ForeignProvider>,
+    /// Metrics that appear later still come into the provider of the application.
+    _meters: Option<MeterFeed>,
+    /// Whether any provider is of the application.
+    is_given: bool,
 }
 
 #[derive(Debug)]
@@ -73,11 +94,17 @@ impl Pipeline {
             .iter_mut()
             .for_each(|exporter| exporter.start(&stop));
 
+        let metrics = MetricSource::new(
+            recorder.clone(),
+            Arc::clone(&queue),
+            otel.resource.clone(),
+            Exemplars::new(otel.exemplars),
+        );
         let sender = Sender::new(
             recorder.clone(),
             Arc::clone(&queue),
             exporters,
-            otel.resource.clone(),
+            metrics.clone(),
             otel.policy.limits,
             otel.value_length,
         );
@@ -96,24 +123,37 @@ impl Pipeline {
             drain: drain.thread().clone(),
             process: std::process::id(),
         };
-        let provider = SdkTracerProvider::builder()
-            .with_sampler(match takes_spans {
-                true => otel.policy.sampler.clone(),
-                false => Rootless(Box::new(Sampler::AlwaysOff)),
-            })
-            .with_span_limits(otel.policy.limits)
-            .with_resource(otel.resource)
-            .with_span_processor(Processor {
-                queue: Arc::clone(&queue),
-                flusher: flusher.clone(),
-            })
-            .build();
-        Ok(Pipeline {
+        let has_tracers = !matches!(otel.spans_to, SpansTo::Exporters);
+        let (provider, foreign) = match otel.spans_to {
+            SpansTo::Instrumented(instrumented) => (instrumented.provider(), None),
+            SpansTo::Foreign(foreign) => (silent_provider(), Some(foreign)),
+            SpansTo::Exporters if !takes_spans => (silent_provider(), None),
+            SpansTo::Exporters => {
+                let provider = SdkTracerProvider::builder()
+                    .with_sampler(otel.policy.sampler.clone())
+                    .with_span_limits(otel.policy.limits)
+                    .with_resource(otel.resource)
+                    .with_span_processor(Processor {
+                        queue: Arc::clone(&queue),
+                        flusher: flusher.clone(),
+                    });
+                (provider.build(), None)
+            }
+        };
+        let meters = otel.meter_provider;
+        let meters = meters.map(|provider| MeterFeed::start(provider, metrics));
+        let held = Held {
+            is_given: has_tracers || meters.is_some(),
             recorder,
+            provider,
+            foreign,
+            _meters: meters,
+        };
+        Ok(Pipeline {
+            held: Some(held),
             queue,
             stop,
             flusher,
-            provider,
             takes_spans,
             propagators: otel.propagators,
             shutdown_timeout: otel.shutdown_timeout,
@@ -121,16 +161,39 @@ impl Pipeline {
         })
     }
 
-    /// The provider for users' own spans: they are sampled like those of processes, queue with
-    /// them, and leave with them. Without an exporter that takes spans it samples none.
+    /// The provider for users' own spans: they are sampled like those of processes, and leave as
+    /// they do, through the queue or through the application's own provider. Without an exporter
+    /// that takes spans it samples none; nor with a foreign provider, which [`tracer`](Self::tracer)
+    /// knows.
     pub fn tracer_provider(&self) -> SdkTracerProvider {
-        self.provider.clone()
+        self.held().provider.clone()
     }
 
-    /// Whether any of the exporters takes spans. If not, spans of users are better left to whatever
+    /// A tracer for users' own spans, wherever those of processes go. `None` if they go nowhere:
+    /// spans of users are then better left to the global provider.
+    pub fn tracer(&self, scope: &'static str) -> Option<BoxedTracer> {
+        let Held {
+            foreign, provider, ..
+        } = self.held();
+        match foreign {
+            Some(foreign) => Some(foreign.tracer(scope)),
+            None if self.takes_spans => Some(BoxedTracer::new(Box::new(provider.tracer(scope)))),
+            None => None,
+        }
+    }
+
+    /// Whether [`tracer_provider`](Self::tracer_provider) takes spans. If not, spans of users are better left to whatever
     /// provider the application has beside this one.
     pub fn takes_spans(&self) -> bool {
         self.takes_spans
+    }
+
+    pub(super) fn foreign(&self) -> Option<&ForeignProvider> {
+        self.held().foreign.as_ref()
+    }
+
+    fn held(&self) -> &Held {
+        self.held.as_ref().expect("only its drop takes it")
     }
 
     pub(super) fn queue(&self) -> &Arc<Queue> {
@@ -206,7 +269,7 @@ impl Pipeline {
         if self.flusher.is_forked() {
             return Account::default();
         }
-        Account::of(&self.recorder, &self.queue)
+        Account::of(&self.held().recorder, &self.queue)
     }
 
     fn report(&self, completed: bool) -> Report {
@@ -220,6 +283,14 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.shutdown(self.shutdown_timeout);
+        let Some(held) = self.held.take().filter(|held| held.is_given) else {
+            return;
+        };
+        match self.stop.deadline().filter(|_| !self.flusher.is_forked()) {
+            Some(deadline) => part_from(held, deadline),
+            // The threads of a provider stayed with the parent, who will shut it down.
+            None => std::mem::forget(held),
+        }
     }
 }
 
@@ -249,6 +320,13 @@ impl Flusher {
     fn is_forked(&self) -> bool {
         std::process::id() != self.process
     }
+}
+
+/// A provider that samples nothing.
+fn silent_provider() -> SdkTracerProvider {
+    SdkTracerProvider::builder()
+        .with_sampler(Sampler::AlwaysOff)
+        .build()
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {

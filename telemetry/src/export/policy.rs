@@ -2,12 +2,16 @@
 //! tracer provider about users' spans.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample, SpanLimits};
 
+use super::diagnostics::warn;
 use crate::record::{Decision, ProcessType, SpanPolicy};
 
 /// Asks a sampler of the SDK, the same that users' spans are sampled by.
@@ -25,9 +29,14 @@ impl SpanPolicy for SdkPolicy {
         name: &'static str,
         _process_type: ProcessType,
     ) -> Decision {
-        let result =
-            self.sampler
-                .should_sample(Some(parent), trace_id, name, &SpanKind::Internal, &[], &[]);
+        let sampler = &self.sampler;
+        let sampled = catch_unwind(AssertUnwindSafe(|| {
+            sampler.should_sample(Some(parent), trace_id, name, &SpanKind::Internal, &[], &[])
+        }));
+        let Ok(result) = sampled else {
+            warn_of_panic();
+            return Decision::default();
+        };
         Decision {
             sampled: result.decision == SamplingDecision::RecordAndSample,
             attributes: result.attributes,
@@ -45,9 +54,31 @@ impl SpanPolicy for SdkPolicy {
     }
 }
 
+/// A sampler runs within `spawn`, where its panic would be taken for one of the spawner, and in the
+/// first poll of some local tasks, where nobody expects one.
+#[cold]
+fn warn_of_panic() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: it only keeps the warning from being said twice.
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        warn(format_args!(
+            "the sampler panicked over the span of a process; \
+             such spans are not sampled, and this is said once"
+        ));
+    }
+}
+
 /// A sampler that is shown no active span but valid ones.
+///
+/// Clones ask the same one: a sampler may count, and then a copy of it would decide otherwise.
 #[derive(Clone)]
-pub(super) struct Rootless(pub(super) Box<dyn ShouldSample>);
+pub(super) struct Rootless(Arc<dyn ShouldSample>);
+
+impl Rootless {
+    pub(super) fn new(sampler: impl Into<Box<dyn ShouldSample>>) -> Rootless {
+        Rootless(Arc::from(sampler.into()))
+    }
+}
 
 impl ShouldSample for Rootless {
     fn should_sample(
@@ -76,7 +107,7 @@ impl std::fmt::Debug for Rootless {
 /// That sampler takes any active span for a parent, even one whose context is invalid, and drops
 /// the children of parents that are not sampled. So a root is shown no span at all; what it keeps
 /// of its context is the baggage.
-fn rootless(parent: &Context) -> Cow<'_, Context> {
+pub(super) fn rootless(parent: &Context) -> Cow<'_, Context> {
     if !parent.has_active_span() || parent.span().span_context().is_valid() {
         return Cow::Borrowed(parent);
     }
@@ -95,7 +126,7 @@ mod tests {
 
     fn sampled(sampler: Sampler, parent: &Context) -> bool {
         let policy = SdkPolicy {
-            sampler: Rootless(Box::new(sampler)),
+            sampler: Rootless::new(sampler),
             limits: SpanLimits::default(),
         };
         policy
@@ -111,6 +142,36 @@ mod tests {
             false,
             TraceState::default(),
         ))
+    }
+
+    #[derive(Clone, Debug)]
+    struct Panics;
+
+    impl ShouldSample for Panics {
+        fn should_sample(
+            &self,
+            _: Option<&Context>,
+            _: TraceId,
+            _: &str,
+            _: &SpanKind,
+            _: &[KeyValue],
+            _: &[Link],
+        ) -> SamplingResult {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_sampler_that_panics_samples_nothing_and_harms_nobody() {
+        let policy = SdkPolicy {
+            sampler: Rootless::new(Box::new(Panics) as Box<dyn ShouldSample>),
+            limits: SpanLimits::default(),
+        };
+        for _ in 0..2 {
+            let parent = Context::new();
+            let decision = policy.sample(&parent, TraceId::from(1), "name", ProcessType::Task);
+            assert!(!decision.sampled);
+        }
     }
 
     #[test]

@@ -33,7 +33,11 @@ use super::deadline::deadline_after;
 use crate::record::SpanRecord;
 
 /// A span that waits for export.
-pub(super) enum Waiting {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the one there is most of, and moved twice"
+)]
+pub(super) enum Queued {
     /// Of a process, still as the worker recorded it, with what turns its ticks into dates.
     Process(SpanRecord, Anchor),
     /// Of a user.
@@ -43,7 +47,7 @@ pub(super) enum Waiting {
 /// What the exporting thread is to do next.
 pub(super) enum Turn {
     /// Export these spans, then [`settle`](Queue::settle).
-    Spans(Vec<Waiting>),
+    Spans(Vec<Queued>),
     /// Export metrics: it is time.
     Metrics,
     /// Export metrics, flush, then say so with this ticket.
@@ -159,7 +163,7 @@ impl End {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Queued>,
     /// How many of those waiting are to be exported now, even if they fill no batch.
     urgent: usize,
     in_hand: u64,
@@ -205,7 +209,7 @@ impl Queue {
         } else if state.waiting.len() >= self.capacity {
             state.books.dropped.queue_full += 1;
         } else {
-            state.waiting.push_back(Waiting::User(Box::new(span)));
+            state.waiting.push_back(Queued::User(Box::new(span)));
             self.wake_if_full(&state);
         }
     }
@@ -249,7 +253,7 @@ impl Queue {
         let spans = spans.drain(..taken);
         state
             .waiting
-            .extend(spans.map(|span| Waiting::Process(span, anchor)));
+            .extend(spans.map(|span| Queued::Process(span, anchor)));
         state.books.taken += taken as u64;
         self.wake_if_full(state);
     }
@@ -310,9 +314,9 @@ impl Queue {
         many.then(|| Turn::Spans(self.hand_out(state)))
     }
 
-    fn hand_out(&self, state: &mut State) -> Vec<Waiting> {
+    fn hand_out(&self, state: &mut State) -> Vec<Queued> {
         let size = self.batch.min(state.waiting.len());
-        let batch: Vec<Waiting> = state.waiting.drain(..size).collect();
+        let batch: Vec<Queued> = state.waiting.drain(..size).collect();
         state.urgent = state.urgent.saturating_sub(size);
         state.in_hand = size as u64;
         self.changed.notify_all();

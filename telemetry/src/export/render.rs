@@ -3,132 +3,20 @@
 //! Names and attributes may come from anywhere, so whatever would move a cursor or change a color
 //! is escaped before it reaches a terminal.
 
-use std::collections::{HashMap, HashSet};
+mod tree;
+
+pub use tree::{Siblings, Snapshot, TreeOptions, snapshot_tree, sort_as_tree, span_tree};
+
 use std::fmt::Write;
 use std::time::Duration;
 
-use opentelemetry::trace::Status;
-use opentelemetry::{KeyValue, SpanId, TraceId};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry::KeyValue;
 
 use super::metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint};
-
-/// What a tree of spans shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TreeOptions {
-    /// How many lines are kept, counted from the end.
-    pub most_lines: usize,
-    /// Whether each span's length is shown; tests that compare trees leave it out.
-    pub durations: bool,
-}
-
-impl Default for TreeOptions {
-    fn default() -> TreeOptions {
-        TreeOptions {
-            most_lines: usize::MAX,
-            durations: true,
-        }
-    }
-}
-
-/// Spans as an indented tree, one line each, in the order they started.
-///
-/// A root is a span without a parent; one whose parent is not among `spans` is shown as a root
-/// that begins with `…`. An error is shown behind `!`.
-///
-/// ```text
-/// serve 12.3 ms
-///   fetch 8.1 ms ! returned Err(app::Gone)
-/// ```
-pub fn span_tree(spans: &[SpanData], options: TreeOptions) -> String {
-    let tree = Tree::of(spans, options);
-    let mut lines = Vec::new();
-    for &root in &tree.roots {
-        tree.write(root, &mut lines);
-    }
-    last_lines(lines, options.most_lines)
-}
-
-fn last_lines(lines: Vec<String>, most: usize) -> String {
-    let cut = lines.len().saturating_sub(most);
-    let mut text = String::new();
-    if cut > 0 {
-        let _ = writeln!(text, "({cut} lines before)");
-    }
-    for line in &lines[cut..] {
-        text += line;
-        text.push('\n');
-    }
-    text
-}
-
-struct Tree<'a> {
-    spans: &'a [SpanData],
-    roots: Vec<usize>,
-    children: HashMap<(TraceId, SpanId), Vec<usize>>,
-    options: TreeOptions,
-}
-
-impl<'a> Tree<'a> {
-    fn of(spans: &'a [SpanData], options: TreeOptions) -> Tree<'a> {
-        let known: HashSet<_> = spans.iter().map(identity).collect();
-        let mut order: Vec<usize> = (0..spans.len()).collect();
-        order.sort_by_key(|&index| spans[index].start_time);
-        let mut tree = Tree {
-            spans,
-            roots: Vec::new(),
-            children: HashMap::new(),
-            options,
-        };
-        for index in order {
-            let parent = parent(&spans[index]);
-            match known.contains(&parent) && parent != identity(&spans[index]) {
-                true => tree.children.entry(parent).or_default().push(index),
-                false => tree.roots.push(index),
-            }
-        }
-        tree
-    }
-
-    /// Writes a span and what is below it, with a stack of its own: traces may be deep.
-    fn write(&self, root: usize, lines: &mut Vec<String>) {
-        let mut stack = vec![(root, 0)];
-        while let Some((index, depth)) = stack.pop() {
-            lines.push(self.line(index, depth));
-            if let Some(children) = self.children.get(&identity(&self.spans[index])) {
-                stack.extend(children.iter().rev().map(|&child| (child, depth + 1)));
-            }
-        }
-    }
-
-    fn line(&self, index: usize, depth: usize) -> String {
-        let span = &self.spans[index];
-        let mut line = "  ".repeat(depth);
-        if depth == 0 && span.parent_span_id != SpanId::INVALID {
-            line += "… ";
-        }
-        line += &escaped(&span.name);
-        if self.options.durations {
-            let length = span.end_time.duration_since(span.start_time);
-            line += &format!(" {}", duration(length.unwrap_or_default()));
-        }
-        if let Status::Error { description } = &span.status {
-            line += &format!(" ! {}", escaped(description));
-        }
-        line
-    }
-}
-
-fn identity(span: &SpanData) -> (TraceId, SpanId) {
-    (span.span_context.trace_id(), span.span_context.span_id())
-}
-
-fn parent(span: &SpanData) -> (TraceId, SpanId) {
-    (span.span_context.trace_id(), span.parent_span_id)
-}
+use crate::record::Kind;
 
 /// A duration with three digits and the unit that suits it.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let nanos = duration.as_nanos() as f64;
     let (value, unit) = match nanos {
         ..1e3 => (nanos, "ns"),
@@ -176,15 +64,28 @@ fn write_table(text: &mut String, metric: &Metric, heads: &[&str], rows: Vec<Vec
     let mut lines = vec![vec![title]];
     lines[0].extend(heads.iter().map(|&head| head.to_owned()));
     lines.extend(rows);
-    let widths: Vec<usize> = (0..=heads.len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max())
+    // The rest are numbers.
+    write_rows(text, &lines, |column| column == 0);
+}
+
+/// Writes rows of equal length with their columns aligned: to the left those that `is_text` says
+/// so of, to the right the others, which hold numbers.
+pub(super) fn write_rows(text: &mut String, rows: &[Vec<String>], is_text: impl Fn(usize) -> bool) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max())
         .map(Option::unwrap_or_default)
         .collect();
-    for line in lines {
-        let _ = write!(text, "{:<width$}", line[0], width = widths[0]);
-        for (cell, width) in line[1..].iter().zip(&widths[1..]) {
-            let _ = write!(text, "  {cell:>width$}");
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let gap = if column == 0 { "" } else { "  " };
+            let _ = match is_text(column) {
+                true => write!(line, "{gap}{cell:<width$}"),
+                false => write!(line, "{gap}{cell:>width$}"),
+            };
         }
+        text.push_str(line.trim_end());
         text.push('\n');
     }
 }
@@ -229,6 +130,12 @@ fn label(attributes: &[KeyValue]) -> String {
         .map(|attribute| format!("{}={}", attribute.key, attribute.value))
         .collect();
     format!("  {}", escaped(&parts.join(" ")))
+}
+
+/// Where processes of a kind are spawned: `file:line`.
+pub(super) fn spawn_site(kind: &Kind) -> Option<String> {
+    let site = kind.site?;
+    Some(format!("{}:{}", escaped(site.file()), site.line()))
 }
 
 /// The text with all control characters, and those that reverse the direction of writing,

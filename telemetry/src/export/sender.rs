@@ -7,38 +7,33 @@ use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanLimits};
 
-use super::account::Account;
+use super::collect::{Failures, MetricSource};
 use super::diagnostics::warn;
 use super::exporter::{ExportError, Exporter, Signal};
-use super::metric::{Failures, collect_all};
-use super::period::Periods;
-use super::queue::{End, Queue, Schedule, Turn, Waiting};
+use super::metric::Metric;
+use super::queue::{End, Queue, Queued, Schedule, Turn};
 use super::span_data::Converter;
 use crate::record::Recorder;
 
 pub(super) struct Sender {
-    recorder: Recorder,
     queue: Arc<Queue>,
     outlets: Vec<Outlet>,
-    resource: Resource,
     converter: Converter,
-    periods: Periods,
+    metrics: MetricSource,
 }
 
 /// An exporter, and what is known of its health.
 struct Outlet {
     exporter: Box<dyn Exporter>,
     name: &'static str,
-    traces: Health,
-    metrics: Health,
+    traces: Option<Health>,
+    metrics: Option<Health>,
 }
 
-/// How one signal of one exporter fares.
-#[derive(Default)]
+/// How one signal of one exporter fares, that it is handed.
 struct Health {
-    taken: bool,
     failing: bool,
-    failures: u64,
+    failures: Failures,
 }
 
 impl Sender {
@@ -46,17 +41,18 @@ impl Sender {
         recorder: Recorder,
         queue: Arc<Queue>,
         exporters: Vec<Box<dyn Exporter>>,
-        resource: Resource,
+        metrics: MetricSource,
         limits: SpanLimits,
         value_length: Option<usize>,
     ) -> Sender {
+        let outlets = exporters.into_iter();
         Sender {
-            converter: Converter::new(recorder.clone(), limits, value_length),
-            recorder,
+            converter: Converter::new(recorder, limits, value_length),
             queue,
-            outlets: exporters.into_iter().map(Outlet::new).collect(),
-            resource,
-            periods: Periods::start(),
+            outlets: outlets
+                .map(|exporter| Outlet::new(exporter, &metrics))
+                .collect(),
+            metrics,
         }
     }
 
@@ -82,17 +78,18 @@ impl Sender {
 
     /// A span is exported when every exporter that takes spans has taken it. When there is none
     /// nobody has.
-    fn export_spans(&mut self, batch: Vec<Waiting>) {
+    fn export_spans(&mut self, batch: Vec<Queued>) {
         let size = batch.len() as u64;
+        self.metrics.exemplars().note(&batch);
         let spans: Vec<SpanData> = batch
             .into_iter()
             .map(|span| self.converter.convert(span))
             .collect();
-        let resource = &self.resource;
+        let resource = self.metrics.resource();
         let lost = self
             .outlets
             .iter_mut()
-            .filter(|outlet| outlet.traces.taken)
+            .filter(|outlet| outlet.traces.is_some())
             .map(|outlet| match outlet.export_spans(&spans, resource) {
                 Ok(()) => 0,
                 Err(error) => error.lost_of(size),
@@ -102,22 +99,13 @@ impl Sender {
     }
 
     fn export_metrics(&mut self) {
-        if !self.outlets.iter().any(|outlet| outlet.metrics.taken) {
+        let outlets = self.outlets.iter_mut();
+        let mut outlets = outlets.filter(|outlet| outlet.metrics.is_some()).peekable();
+        if outlets.peek().is_none() {
             return;
         }
-        let failures: Vec<Failures> = self.outlets.iter().flat_map(Outlet::failures).collect();
-        let snapshot = self.recorder.snapshot();
-        let dropped = Account::of(&self.recorder, &self.queue).dropped;
-        let metrics = collect_all(&snapshot, &dropped, &failures, self.periods.until_now());
-        for outlet in self
-            .outlets
-            .iter_mut()
-            .filter(|outlet| outlet.metrics.taken)
-        {
-            let resource = &self.resource;
-            let result = caught(|| outlet.exporter.export_metrics(&metrics, resource));
-            outlet.note(Signal::Metrics, &result);
-        }
+        let metrics = self.metrics.collect();
+        outlets.for_each(|outlet| outlet.export_metrics(&metrics, self.metrics.resource()));
     }
 }
 
@@ -134,15 +122,22 @@ impl Drop for Sender {
 }
 
 impl Outlet {
-    fn new(exporter: Box<dyn Exporter>) -> Outlet {
-        let health = |signal| Health {
-            taken: exporter.takes(signal),
-            ..Health::default()
+    fn new(mut exporter: Box<dyn Exporter>, metrics: &MetricSource) -> Outlet {
+        let name = exporter.name();
+        let pulls = exporter.takes(Signal::Metrics) && exporter.pull_metrics(metrics);
+        let health = |signal| {
+            exporter.takes(signal).then(|| Health {
+                failing: false,
+                failures: metrics.count_failures(name, signal),
+            })
         };
         Outlet {
-            name: exporter.name(),
+            name,
             traces: health(Signal::Traces),
-            metrics: health(Signal::Metrics),
+            metrics: match pulls {
+                true => None,
+                false => health(Signal::Metrics),
+            },
             exporter,
         }
     }
@@ -153,6 +148,12 @@ impl Outlet {
         result
     }
 
+    /// The next metrics hold all that a failed export did not bring: there is nothing to return.
+    fn export_metrics(&mut self, metrics: &[Metric], resource: &Resource) {
+        let result = caught(|| self.exporter.export_metrics(metrics, resource));
+        self.note(Signal::Metrics, &result);
+    }
+
     /// Counts a failure, and warns when the exporter begins to fail or works again: once for both
     /// signals, which mostly fail together.
     fn note(&mut self, signal: Signal, result: &Result<(), ExportError>) {
@@ -161,8 +162,9 @@ impl Outlet {
             Signal::Traces => &mut self.traces,
             Signal::Metrics => &mut self.metrics,
         };
-        health.failing = result.is_err();
-        health.failures += u64::from(health.failing);
+        if let Some(health) = health {
+            health.note(result.is_err());
+        }
         let name = self.name;
         match result {
             Err(error) if !failed_before => warn(format_args!(
@@ -178,7 +180,8 @@ impl Outlet {
     }
 
     fn is_failing(&self) -> bool {
-        self.traces.failing || self.metrics.failing
+        let signals = [&self.traces, &self.metrics];
+        signals.into_iter().flatten().any(|health| health.failing)
     }
 
     fn flush(&mut self) {
@@ -205,19 +208,14 @@ impl Outlet {
         });
         warn_of(name, &result);
     }
+}
 
-    fn failures(&self) -> impl Iterator<Item = Failures> {
-        [
-            (Signal::Traces, &self.traces),
-            (Signal::Metrics, &self.metrics),
-        ]
-        .into_iter()
-        .filter(|(_, health)| health.taken)
-        .map(|(signal, health)| Failures {
-            exporter: self.name,
-            signal,
-            count: health.failures,
-        })
+impl Health {
+    fn note(&mut self, failing: bool) {
+        self.failing = failing;
+        if failing {
+            self.failures.add();
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use telemetry_rt_clock::Anchor;
 
 use super::length::shorten_values;
 use super::metric::{OVERFLOW, error_type};
-use super::queue::Waiting;
-use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord};
+use super::polls;
+use super::queue::Queued;
+use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord, Waiting};
 
 /// Converts spans; knows the kinds of one recorder.
 pub(super) struct Converter {
@@ -35,16 +36,14 @@ impl Converter {
             kinds: Vec::new(),
             limits,
             value_length,
-            scope: InstrumentationScope::builder("telemetry_rt")
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
+            scope: scope(),
         }
     }
 
-    pub(super) fn convert(&mut self, span: Waiting) -> SpanData {
+    pub(super) fn convert(&mut self, span: Queued) -> SpanData {
         let mut span = match span {
-            Waiting::Process(record, anchor) => self.process(record, anchor),
-            Waiting::User(span) => *span,
+            Queued::Process(record, anchor) => self.process(record, anchor),
+            Queued::User(span) => *span,
         };
         if let Some(most) = self.value_length {
             shorten_values(&mut span, most);
@@ -53,11 +52,23 @@ impl Converter {
     }
 
     fn process(&mut self, mut record: SpanRecord, anchor: Anchor) -> SpanData {
+        if let Some(note) = record.poll.take() {
+            return polls::span(&record, &note, anchor, self.scope.clone());
+        }
         let kind = self.kind_of(record.kind);
-        let extras = record
+        let mut extras = record
             .extras
             .take()
             .map_or_else(SpanExtras::default, |extras| *extras);
+        if let Some(spawner) = record.spawner {
+            let link = Link::new(spawner.span_context(), Vec::new(), 0);
+            extras.links.insert(0, link);
+        }
+        if let Some(log) = record.polls_noted.take() {
+            extras.dropped.events += log.dropped;
+            let panicked = record.outcome == Outcome::Panicked;
+            polls::merge(&log.notes, anchor, &mut extras.events, panicked);
+        }
         let ledger = Ledger::of(&record, anchor);
         let own = attributes(&record, &kind, ledger);
         let (attributes, dropped_attributes) =
@@ -147,6 +158,13 @@ impl Converter {
     }
 }
 
+/// The scope of spans and metrics of processes.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("telemetry_rt")
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .build()
+}
+
 /// Moves the last event into the limit, in exchange for one that is cut instead.
 fn keep_last(events: &mut [Event], limit: u32, end: SystemTime) {
     let Some(last) = events.len().checked_sub(1) else {
@@ -173,34 +191,63 @@ fn cut<T>(list: &mut Vec<T>, limit: u32) -> u32 {
 /// The sum and two of the parts are converted, each rounded down; the third is the rest. So the
 /// parts add up to the length exactly.
 #[derive(Clone, Copy)]
-struct Ledger {
-    length: u64,
+pub(super) struct Ledger {
+    pub(super) length: u64,
     busy: u64,
     scheduled: u64,
     idle: u64,
+    /// By [`Waiting`]; adds up to `idle`.
+    idle_by_reason: [u64; Waiting::COUNT],
 }
 
 impl Ledger {
-    fn of(record: &SpanRecord, anchor: Anchor) -> Ledger {
+    pub(super) fn of(record: &SpanRecord, anchor: Anchor) -> Ledger {
         let scale = anchor.scale();
         let ticks = record.end.since(record.start);
-        let idle = ticks
+        let ticks_idle = ticks
             .saturating_sub(record.busy)
             .saturating_sub(record.scheduled);
         let length = scale.nanos(ticks);
         let scheduled = scale.nanos(record.scheduled);
-        let idle = scale.nanos(idle);
+        let idle = scale.nanos(ticks_idle);
+        let mut idle_by_reason = record.idle.map(|ticks| scale.nanos(ticks));
+        let known: u64 = idle_by_reason.iter().sum();
+        idle_by_reason[rest_of(ticks_idle, record)] += idle.saturating_sub(known);
         Ledger {
             length,
             // What rounding leaves over goes where there is most, and zero stays zero.
             busy: length.saturating_sub(scheduled).saturating_sub(idle),
             scheduled,
             idle,
+            idle_by_reason,
         }
     }
 }
 
-fn name_of(kind: &Kind) -> &'static str {
+/// The reason for which the process was idle when it was for none of those that were kept. If it
+/// never was, what rounding leaves over goes where there is most.
+fn rest_of(idle: u64, record: &SpanRecord) -> usize {
+    let known: u64 = record.idle.iter().sum();
+    let longest = Waiting::ALL.map(|waiting| waiting as usize);
+    let longest = longest.into_iter().max_by_key(|&index| record.idle[index]);
+    match longest {
+        Some(longest) if idle == known => longest,
+        _ => Waiting::Other as usize,
+    }
+}
+
+/// The attribute that says how long a process was idle for one reason.
+const fn idle_key(waiting: Waiting) -> &'static str {
+    match waiting {
+        Waiting::Other => "task.idle_other_ns",
+        Waiting::Io => "task.idle_io_ns",
+        Waiting::Timer => "task.idle_timer_ns",
+        Waiting::Blocking => "task.idle_blocking_ns",
+        Waiting::Join => "task.idle_join_ns",
+    }
+}
+
+pub(super) fn name_of(kind: &Kind) -> &'static str {
     match kind.is_overflow() {
         true => "overflow",
         false => kind.name,
@@ -217,8 +264,8 @@ fn context(record: &SpanRecord, trace_state: TraceState) -> SpanContext {
     )
 }
 
-fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Vec<KeyValue> {
-    let mut list = Vec::with_capacity(16);
+pub(super) fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Vec<KeyValue> {
+    let mut list = Vec::with_capacity(20);
     let mut add = |key, value: Value| list.push(KeyValue::new(key, value));
     add("task.id", int(record.task_id));
     add("task.type", kind.process_type.as_str().into());
@@ -228,6 +275,16 @@ fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Vec<KeyValue>
     add("task.busy_ns", int(ledger.busy));
     add("task.scheduled_ns", int(ledger.scheduled));
     add("task.idle_ns", int(ledger.idle));
+    for waiting in Waiting::ALL {
+        let nanos = ledger.idle_by_reason[waiting as usize];
+        if nanos > 0 {
+            add(idle_key(waiting), int(nanos));
+        }
+    }
+    let coalesced = record.wakes.saturating_sub(record.polls);
+    if coalesced > 0 {
+        add("task.coalesced_wakes", i64::from(coalesced).into());
+    }
     add("task.migrations", i64::from(record.migrations).into());
     if kind.process_type == ProcessType::Blocking {
         add("task.queued_ns", int(ledger.scheduled));
@@ -254,7 +311,7 @@ fn int(number: u64) -> Value {
 }
 
 /// The user's status if there is one, else what the outcome says.
-fn status(users: Status, record: &SpanRecord, kind: &Kind, events: &[Event]) -> Status {
+pub(super) fn status(users: Status, record: &SpanRecord, kind: &Kind, events: &[Event]) -> Status {
     if users != Status::Unset || !record.outcome.is_error() {
         return users;
     }

@@ -1,25 +1,38 @@
 //! What each `OTEL_*` variable means, apart from those of the OTLP exporter.
 
+use std::path::PathBuf;
+
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, ShouldSample, SpanLimits};
 
 use super::console::Console;
-use super::env::Env;
+use super::env::{ConfigError, Env};
+use super::exemplars::ExemplarFilter;
 use super::exporter::{Exporter, Signal};
 use super::globals::Propagator;
 use super::only::Only;
-use crate::record::NameList;
+use super::watchdog::{SIGNALS, Watching};
+use crate::record::{NameList, PollDetail, Treatment};
 
 /// What `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER` can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Otlp,
     Console,
+    Prometheus,
     None,
 }
 
-const CHOICES: [(&str, Choice); 3] = [
+const TRACES: &[(&str, Choice)] = &[
     ("otlp", Choice::Otlp),
     ("console", Choice::Console),
+    ("none", Choice::None),
+];
+
+const METRICS: &[(&str, Choice)] = &[
+    ("otlp", Choice::Otlp),
+    ("console", Choice::Console),
+    ("prometheus", Choice::Prometheus),
     ("none", Choice::None),
 ];
 
@@ -40,12 +53,19 @@ pub(super) fn exporters(env: &Env<'_>) -> Vec<Box<dyn Exporter>> {
         _ => exporters.push(Box::new(Console::stdout())),
     }
     exporters.extend(self::otlp(env, &otlp));
+    if !wanted(Choice::Prometheus).is_empty() {
+        exporters.extend(prometheus(env));
+    }
     exporters
 }
 
 fn choices(env: &Env<'_>, signal: Signal) -> Vec<Choice> {
     let name = format!("OTEL_{}_EXPORTER", signal.as_str().to_uppercase());
-    match env.words(&name, &CHOICES) {
+    let known = match signal {
+        Signal::Traces => TRACES,
+        Signal::Metrics => METRICS,
+    };
+    match env.words(&name, known) {
         Some(choices) => choices,
         // The specification's default is `otlp`; but a program that never asked for anything
         // must not open sockets, so that default needs an endpoint.
@@ -77,6 +97,42 @@ fn otlp(env: &Env<'_>, signals: &[Signal]) -> Option<Box<dyn Exporter>> {
         );
     }
     None
+}
+
+#[cfg(feature = "prometheus")]
+fn prometheus(env: &Env<'_>) -> Option<Box<dyn Exporter>> {
+    Some(Box::new(super::prometheus::Prometheus::from_variables(env)))
+}
+
+#[cfg(not(feature = "prometheus"))]
+fn prometheus(env: &Env<'_>) -> Option<Box<dyn Exporter>> {
+    env.warn(
+        "Prometheus was asked for, but is not compiled in; \
+         accepted: a build with the feature `prometheus`; nothing is served",
+    );
+    None
+}
+
+/// Which durations become exemplars. One without a trace would say nothing, so there is no more
+/// than those of sampled spans.
+pub(super) fn exemplar_filter(env: &Env<'_>) -> ExemplarFilter {
+    const NAME: &str = "OTEL_METRICS_EXEMPLAR_FILTER";
+    let known = [
+        ("trace_based", Some(ExemplarFilter::TraceBased)),
+        ("always_off", Some(ExemplarFilter::AlwaysOff)),
+        ("always_on", None),
+    ];
+    match env.word(NAME, &known) {
+        Some(Some(filter)) => filter,
+        Some(None) => {
+            env.warn(format_args!(
+                "{NAME} is \"always_on\"; accepted: trace_based, always_off; \
+                 it is treated as trace_based, because an exemplar without a trace says nothing"
+            ));
+            ExemplarFilter::TraceBased
+        }
+        None => ExemplarFilter::default(),
+    }
 }
 
 type Make = fn(f64) -> Box<dyn ShouldSample>;
@@ -180,4 +236,83 @@ pub(super) fn propagators(env: &Env<'_>) -> Vec<Propagator> {
 pub(super) fn names(env: &Env<'_>, name: &str) -> NameList {
     env.raw(name)
         .map_or_else(NameList::all, |list| NameList::parse(&list))
+}
+
+/// What is said about the program itself. The SDK lets `service.name` in
+/// `OTEL_RESOURCE_ATTRIBUTES` win over `OTEL_SERVICE_NAME`; the specification asks for the reverse.
+pub(super) fn resource(env: &Env<'_>) -> Resource {
+    let builder = Resource::builder();
+    match env.text("OTEL_SERVICE_NAME") {
+        Some(name) => builder.with_service_name(name).build(),
+        None => builder.build(),
+    }
+}
+
+/// Says of settings that would change what is exported, if there were support for them.
+pub(super) fn warn_of_unsupported(env: &Env<'_>) {
+    const FILE: &str = "OTEL_CONFIG_FILE";
+    if let Some(file) = env.text(FILE) {
+        let error = ConfigError::new(FILE, file, "nothing, as there is no configuration by file");
+        env.warn(format_args!("{error}; the other variables are used"));
+    }
+    const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    env.word(AGGREGATION, &[("explicit_bucket_histogram", ())]);
+}
+
+/// How polls and parents are treated.
+pub(super) fn treatment(env: &Env<'_>) -> Treatment {
+    let details = [
+        ("off", PollDetail::Off),
+        ("events", PollDetail::Events),
+        ("spans", PollDetail::Spans),
+    ];
+    let default = Treatment::default();
+    Treatment {
+        poll_detail: env
+            .word("OTEL_RUST_EXECUTOR_POLL_DETAIL", &details)
+            .unwrap_or(default.poll_detail),
+        slow_poll: env.duration("OTEL_RUST_EXECUTOR_SLOW_POLL", default.slow_poll),
+        trace_futures: env.flag("OTEL_RUST_EXECUTOR_FUTURE_TRACE_ENABLED"),
+        ..default
+    }
+}
+
+/// What is watched for, and where what was seen is written.
+pub(super) fn watching(env: &Env<'_>) -> Watching {
+    Watching {
+        stall: env.duration_or_off("OTEL_RUST_EXECUTOR_STALL", Watching::default().stall),
+        folder: env.text("OTEL_RUST_EXECUTOR_FLIGHT_DIR").map(PathBuf::from),
+        signal: env.word("OTEL_RUST_EXECUTOR_FLIGHT_SIGNAL", SIGNALS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exemplars_need_a_trace_whatever_was_asked_for() {
+        for (value, filter, warned) in [
+            ("", ExemplarFilter::TraceBased, None),
+            ("trace_based", ExemplarFilter::TraceBased, None),
+            ("Always_Off", ExemplarFilter::AlwaysOff, None),
+            (
+                "always_on",
+                ExemplarFilter::TraceBased,
+                Some("treated as trace_based"),
+            ),
+            (
+                "some",
+                ExemplarFilter::TraceBased,
+                Some("accepted: trace_based, always_off"),
+            ),
+        ] {
+            let get = |_: &str| Some(value.to_owned());
+            let env = Env::new(&get);
+            assert_eq!(exemplar_filter(&env), filter, "{value}");
+            let warnings = env.into_warnings();
+            assert_eq!(warnings.len(), usize::from(warned.is_some()), "{value}");
+            assert!(warnings.iter().all(|said| said.contains(warned.unwrap())));
+        }
+    }
 }

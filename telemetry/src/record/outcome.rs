@@ -7,11 +7,14 @@
 //! hashes it, so a hasher that keeps what it is given reads it. Should a release of the standard
 //! library number or hash differently, the tests of this file say so.
 
+pub(super) mod brackets;
+
 use std::any::type_name;
 use std::hash::{Hash, Hasher};
 use std::mem::discriminant;
 
 use super::Outcome;
+use brackets::outside_brackets;
 
 const RESULT: &str = "core::result::Result<";
 const ELAPSED: &str = "telemetry_rt_reactor::time::error::Elapsed>";
@@ -31,32 +34,42 @@ pub fn outcome_of<T>(output: &T) -> Outcome {
 }
 
 /// The name of the error's type, when `output_type` is the name of a `Result`.
+///
+/// Boxes and `Arc`s are looked through. Of an error behind `dyn` only the trait is known, whatever
+/// else is asked of it: `Box<dyn Error>` and `Box<dyn Error + Send + Sync>` both are
+/// `dyn core::error::Error`. So there are as many values as there are types of errors in the program.
 pub fn error_type_of(output_type: &'static str) -> Option<&'static str> {
     let arguments = output_type.strip_prefix(RESULT)?.strip_suffix('>')?;
-    let comma = top_level_comma(arguments)?;
-    Some(match arguments[comma + 1..].trim_start() {
-        // The path by which users know it.
-        "telemetry_rt_reactor::time::error::Elapsed" => "telemetry_rt::time::error::Elapsed",
-        error => error,
-    })
+    let mut outside = outside_brackets(arguments);
+    let (comma, _) = outside.find(|&(_, character)| character == ',')?;
+    Some(as_users_know_it(unboxed(arguments[comma + 1..].trim())))
 }
 
-/// Where the first type argument ends: the first comma outside of all brackets.
-fn top_level_comma(arguments: &str) -> Option<usize> {
-    let mut depth = 0_i32;
-    let mut previous = ' ';
-    for (index, character) in arguments.char_indices() {
-        match character {
-            '<' | '(' | '[' => depth += 1,
-            // The arrow of a function type closes nothing.
-            '>' if previous == '-' => {}
-            '>' | ')' | ']' => depth -= 1,
-            ',' if depth == 0 => return Some(index),
-            _ => {}
-        }
-        previous = character;
+fn unboxed(mut error: &str) -> &str {
+    while let Some(inner) = BOXES.iter().find_map(|start| error.strip_prefix(start)) {
+        error = inner.strip_suffix('>').unwrap_or(inner);
     }
-    None
+    match error.starts_with("dyn ") {
+        true => without_further_bounds(error),
+        false => error,
+    }
+}
+
+const BOXES: [&str; 2] = ["alloc::boxed::Box<", "alloc::sync::Arc<"];
+
+fn without_further_bounds(object: &str) -> &str {
+    let mut outside = outside_brackets(object);
+    let plus = outside.find(|&(_, character)| character == '+');
+    plus.map_or(object, |(plus, _)| object[..plus].trim_end())
+}
+
+/// The path by which users know an error of the runtime's own.
+fn as_users_know_it(error: &str) -> &str {
+    match error {
+        "telemetry_rt_reactor::time::error::Elapsed" => "telemetry_rt::time::error::Elapsed",
+        "telemetry_rt_executor::task::error::JoinError" => "telemetry_rt::task::JoinError",
+        other => other,
+    }
 }
 
 const OK: u64 = 0;
@@ -117,6 +130,8 @@ mod tests {
         assert!(!failed::<Result<u64, String>>(Ok(1)));
         assert!(!failed::<Result<Box<u8>, ()>>(Ok(Box::new(1))));
         assert!(!failed::<Result<u8, std::convert::Infallible>>(Ok(1)));
+        // Only the outermost counts: this is what a task that passes another one's result on returns.
+        assert!(!failed::<Result<Result<(), u8>, u16>>(Ok(Err(1))));
     }
 
     #[test]
@@ -144,7 +159,21 @@ mod tests {
                 "core::result::Result<fn(u8, u8) -> u8, alloc::string::String>",
                 Some("alloc::string::String"),
             ),
+            (
+                "core::result::Result<(), anyhow::Error>",
+                Some("anyhow::Error"),
+            ),
+            (
+                "core::result::Result<(), alloc::sync::Arc<alloc::boxed::Box<app::Error>>>",
+                Some("app::Error"),
+            ),
+            (
+                "core::result::Result<(), telemetry_rt_executor::task::error::JoinError>",
+                Some("telemetry_rt::task::JoinError"),
+            ),
             ("core::option::Option<core::result::Result<u8, u8>>", None),
+            ("core::task::poll::Poll<core::result::Result<u8, u8>>", None),
+            ("app::Result<u8, u8>", None),
             ("()", None),
         ] {
             assert_eq!(error_type_of(output), error, "{output}");
@@ -153,9 +182,24 @@ mod tests {
 
     #[test]
     fn the_name_of_a_real_result_is_understood() {
+        fn error_of<T>() -> Option<&'static str> {
+            error_type_of(type_name::<T>())
+        }
+        type Boxed<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
         assert_eq!(
-            error_type_of(type_name::<Result<Vec<u8>, std::fmt::Error>>()),
+            error_of::<Result<Vec<u8>, std::fmt::Error>>(),
             Some("core::fmt::Error")
         );
+        assert_eq!(
+            error_of::<std::io::Result<()>>(),
+            Some("std::io::error::Error")
+        );
+        assert_eq!(
+            error_of::<Boxed<Boxed<u8>>>(),
+            Some("dyn core::error::Error")
+        );
+        assert_eq!(error_of::<Result<u8, &'static str>>(), Some("&str"));
+        assert_eq!(error_of::<Result<Result<u8, u16>, u32>>(), Some("u32"));
+        assert_eq!(error_of::<Option<Result<u8, u8>>>(), None);
     }
 }

@@ -12,7 +12,8 @@ use telemetry_rt_telemetry::export::{
     Metric, MetricData, Number, Otel, Pipeline, Report, set_diagnostics,
 };
 use telemetry_rt_telemetry::record::{
-    Ending, Lineage, Meta, Outcome, ProcessType, Recorder, Scribe, Spawning, TaskRecord,
+    Account, Ending, Lineage, Meta, Outcome, PollEnd, Process, ProcessType, Recorder, Scribe,
+    Spawning,
 };
 
 pub const LONG: Duration = Duration::from_secs(20);
@@ -22,6 +23,20 @@ pub struct Fetch;
 
 pub static TASK: Meta = Meta::of::<Fetch, Result<(), String>>(ProcessType::Task);
 pub static BLOCKING: Meta = Meta::of::<Fetch, ()>(ProcessType::Blocking);
+
+/// A task, with the right to poll it.
+pub fn task(account: &mut Account, id: u64) -> Process<'_> {
+    account.process(id, ProcessType::Task)
+}
+
+/// The end of the last poll, after so many wakes.
+pub fn done(wakes: u32) -> PollEnd {
+    PollEnd {
+        wakes,
+        waiting: None,
+        exhausted: false,
+    }
+}
 
 /// A recorder, its only worker, and the pipeline behind them.
 pub struct Bench {
@@ -41,7 +56,7 @@ impl Bench {
     }
 
     #[track_caller]
-    pub fn spawn(&self, name: Option<&str>) -> TaskRecord {
+    pub fn spawn(&self, name: Option<&str>) -> Account {
         self.recorder.spawned(Spawning {
             meta: &TASK,
             name,
@@ -54,14 +69,14 @@ impl Bench {
     #[track_caller]
     pub fn run_with(&self, name: &str, ending: Ending<'_>, inside: impl FnOnce()) {
         static IDS: AtomicU64 = AtomicU64::new(1);
-        let mut record = self.spawn(Some(name));
-        let wake = record.first_wake();
+        let mut account = self.spawn(Some(name));
+        let wake = account.first_wake();
+        let process = &mut task(&mut account, IDS.fetch_add(1, Ordering::Relaxed));
         self.worker.resumed();
-        let poll = self.worker.poll_started(&mut record, &wake);
+        let poll = self.worker.poll_started(process, &wake);
         inside();
-        self.worker.poll_ended(poll, &mut record, 1);
-        let id = IDS.fetch_add(1, Ordering::Relaxed);
-        drop(self.worker.ended(&mut record, id, ending));
+        self.worker.poll_ended(poll, process, done(1));
+        drop(self.worker.ended(process, ending));
     }
 
     #[track_caller]

@@ -42,7 +42,7 @@ impl World {
     /// Polls tasks until none is ready.
     pub(super) fn run(&self) {
         while let Some(task) = self.pop() {
-            task.run(&Pen::Own(&recorder().other(None)));
+            task.run(&Pen::Own(&recorder().other()));
         }
     }
 
@@ -53,13 +53,13 @@ impl World {
     /// Polls the task that is known to be ready.
     fn run_one(&self) {
         let task = self.pop().expect("the model has made the task ready");
-        task.run(&Pen::Own(&recorder().other(None)));
+        task.run(&Pen::Own(&recorder().other()));
     }
 
     /// Shuts the scheduler down, as far as the registry is concerned.
     pub(super) fn close(&self) {
         for task in self.registry.close() {
-            task.run_cancelled(&Pen::Own(&recorder().other(None)));
+            task.run_cancelled(&Pen::Own(&recorder().other()));
         }
     }
 
@@ -182,7 +182,7 @@ pub(super) fn fresh_task(flags: usize, wakers: usize) -> (Arc<World>, JoinHandle
             here: AtomicU64::new(0),
         },
         id: Id::next(),
-        record: recorder().spawned(Spawning {
+        account: recorder().spawned(Spawning {
             meta: const { &Meta::of::<Probe, Output>(ProcessType::Task) },
             name: None,
             site: Location::caller(),

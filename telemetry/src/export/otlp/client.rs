@@ -1,28 +1,43 @@
-//! One request at a time, repeated while there is hope and time.
+//! One request at a time, repeated while there is hope and time, whatever carries it.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
-use std::io::{ErrorKind, Write};
+use std::fmt;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use telemetry_rt_clock::instant;
-use ureq::http::Response;
-use ureq::{Agent, Body, Proxy};
 
-use super::endpoint::{Endpoint, shown};
+use super::endpoint::{Endpoint, Protocol};
+use super::failure::{Failure, shortened};
+use super::http::Http;
 use crate::export::deadline::deadline_after;
 use crate::export::exporter::{ExportError, Signal};
-use crate::export::render::escaped;
 use crate::export::stop::Stop;
 
+/// As much of a reply is read; a collector that sends more is not understood.
+pub(super) const MOST_REPLY: usize = 64 * 1024;
+
+/// Who we are.
+pub(super) const USER_AGENT: &str = concat!("telemetry_rt/", env!("CARGO_PKG_VERSION"));
+
+/// What carries requests to a collector.
+pub(super) trait Transport: Send {
+    /// What errors call a request, such as `POST http://localhost:4318/v1/traces`.
+    fn request(&self) -> String;
+
+    /// Sends a request once, and returns the message that answers it once that says it was
+    /// accepted. Takes no longer than `time`.
+    fn attempt(&self, body: &[u8], time: Duration) -> Result<Vec<u8>, Failure>;
+}
+
 /// Sends one signal to one endpoint.
-#[derive(Debug)]
 pub(super) struct Client {
-    endpoint: Endpoint,
+    transport: Box<dyn Transport>,
+    timeout: Duration,
+    gzip: bool,
     signal: Signal,
-    agent: Agent,
     stop: Stop,
     /// Whether the last request failed.
     failing: Cell<bool>,
@@ -30,40 +45,20 @@ pub(super) struct Client {
     not_before: Cell<Option<Instant>>,
 }
 
-/// As much of a reply is read; a collector that sends more is not understood.
-const MOST_REPLY: u64 = 64 * 1024;
-/// As much of a reply's text is shown in a warning.
-const MOST_SHOWN: usize = 200;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A collector that asks for more is tried after this, with one batch at a time.
-const LONGEST_REST: Duration = Duration::from_secs(30);
-
-/// Why one attempt failed.
-struct Failure {
-    message: String,
-    again: Again,
-}
-
-/// Whether to try again, and when.
-enum Again {
-    Never,
-    Soon,
-    After(Duration),
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client")
+            .field(&self.transport.request())
+            .finish()
+    }
 }
 
 impl Client {
     pub(super) fn new(endpoint: Endpoint, signal: Signal) -> Client {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // A collector that moves is to be configured anew: headers hold credentials.
-            .max_redirects(0)
-            .proxy(proxy(&endpoint))
-            .user_agent(concat!("telemetry_rt/", env!("CARGO_PKG_VERSION")));
         Client {
-            agent: endpoint.authorities.trusted_in(config).build().into(),
-            endpoint,
+            timeout: endpoint.timeout,
+            gzip: endpoint.gzip,
+            transport: transport(endpoint, signal),
             signal,
             stop: Stop::new(),
             failing: Cell::new(false),
@@ -75,14 +70,14 @@ impl Client {
         self.stop = stop.clone();
     }
 
-    /// Posts a request and returns the reply to it, once there is one that says it was accepted.
-    pub(super) fn post(&self, body: Vec<u8>) -> Result<Vec<u8>, ExportError> {
-        let body = match self.endpoint.gzip {
+    /// Sends a request and returns the reply to it, once there is one that says it was accepted.
+    pub(super) fn send(&self, body: Vec<u8>) -> Result<Vec<u8>, ExportError> {
+        let body = match self.gzip {
             true => compressed(&body),
             false => body,
         };
         self.rest();
-        let sent = self.post_repeatedly(&body);
+        let sent = self.send_repeatedly(&body);
         self.failing.set(sent.is_err());
         sent
     }
@@ -96,8 +91,8 @@ impl Client {
         }
     }
 
-    fn post_repeatedly(&self, body: &[u8]) -> Result<Vec<u8>, ExportError> {
-        let deadline = deadline_after(self.endpoint.timeout);
+    fn send_repeatedly(&self, body: &[u8]) -> Result<Vec<u8>, ExportError> {
+        let deadline = deadline_after(self.timeout);
         let mut attempt = 0;
         loop {
             let failure = match self.attempt(body, self.time_left(deadline)) {
@@ -136,156 +131,41 @@ impl Client {
     /// A pause that a beginning shutdown ends; one that begins in a shutdown is short anyway.
     fn pause(&self, pause: Duration, stopping: bool) {
         match stopping {
-            true => std::thread::sleep(pause.min(FIRST_PAUSE)),
+            true => std::thread::sleep(shortened(pause)),
             false => self.stop.sleep(pause),
         }
     }
 
     fn attempt(&self, body: &[u8], time: Duration) -> Result<Vec<u8>, Failure> {
-        if time.is_zero() {
-            return Err(Failure::last("there was no time left".to_owned()));
-        }
-        let mut request = self
-            .agent
-            .post(&self.endpoint.url)
-            .config()
-            .timeout_global(Some(time))
-            .build()
-            .header("content-type", "application/x-protobuf");
-        if self.endpoint.gzip {
-            request = request.header("content-encoding", "gzip");
-        }
-        for (name, value) in &self.endpoint.headers {
-            request = request.header(name, value);
-        }
-        match request.send(body) {
-            Ok(response) => reply_of(response),
-            Err(error) => Err(Failure {
-                message: error.to_string(),
-                again: again_after(&error),
-            }),
+        match time.is_zero() {
+            true => Err(Failure::last("there was no time left")),
+            false => self.transport.attempt(body, time),
         }
     }
 
     fn error(&self, failure: &Failure) -> ExportError {
-        let url = shown(&self.endpoint.url);
-        ExportError::new(format!("POST {url}: {}", failure.message))
+        let request = self.transport.request();
+        ExportError::new(format!("{request}: {}", failure.message))
     }
 }
 
-/// A connection that fails may succeed later; a collector that cannot prove who it is will not.
-fn again_after(error: &ureq::Error) -> Again {
-    match error {
-        // What rustls refuses arrives as this kind of error, an untrusted certificate above all.
-        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Again::Never,
-        _ => Again::Soon,
+#[cfg_attr(
+    not(feature = "grpc"),
+    expect(
+        unused_variables,
+        reason = "for HTTP the URL says which signal it takes"
+    )
+)]
+fn transport(endpoint: Endpoint, signal: Signal) -> Box<dyn Transport> {
+    match endpoint.protocol {
+        Protocol::Http => Box::new(Http::new(endpoint)),
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => Box::new(super::grpc::Grpc::new(endpoint, signal)),
     }
-}
-
-fn reply_of(response: Response<Body>) -> Result<Vec<u8>, Failure> {
-    let status = response.status();
-    let after = retry_after(&response);
-    let reply = response
-        .into_body()
-        .into_with_config()
-        .limit(MOST_REPLY)
-        .read_to_vec();
-    if status.is_success() {
-        // The status says that the request was accepted; its details are worth a try, no more.
-        return Ok(reply.unwrap_or_default());
-    }
-    let text = text_of(&reply.unwrap_or_default());
-    let again = match status.as_u16() {
-        429 | 502 | 503 | 504 => after.map_or(Again::Soon, Again::After),
-        _ => Again::Never,
-    };
-    Err(Failure {
-        message: format!("{status}{text}"),
-        again,
-    })
-}
-
-/// The pause that the collector asks for, if it says so in seconds.
-fn retry_after(response: &Response<Body>) -> Option<Duration> {
-    let value = response.headers().get("retry-after")?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// What can be read of a reply: a collector sends an explanation as text, or as a protobuf
-/// `Status` whose message is text as well.
-fn text_of(reply: &[u8]) -> String {
-    let message = <Status as prost::Message>::decode(reply)
-        .map(|status| status.message)
-        .ok()
-        .filter(|message| !message.is_empty())
-        .unwrap_or_else(|| String::from_utf8_lossy(reply).into_owned());
-    match shown_text(&message) {
-        shown if shown.is_empty() => shown,
-        shown => format!(": {shown}"),
-    }
-}
-
-/// A collector's text as a warning may show it: its beginning, and nothing that a terminal obeys.
-pub(super) fn shown_text(message: &str) -> String {
-    let shown: String = message.trim().chars().take(MOST_SHOWN).collect();
-    escaped(&shown)
-}
-
-/// `google.rpc.Status`, as far as it matters.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Status {
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-impl Failure {
-    fn last(message: String) -> Failure {
-        Failure {
-            message,
-            again: Again::Never,
-        }
-    }
-
-    /// Until when the collector wants no request at all.
-    fn rest(&self) -> Option<Instant> {
-        match self.again {
-            Again::After(pause) => Some(deadline_after(pause.min(LONGEST_REST))),
-            Again::Never | Again::Soon => None,
-        }
-    }
-
-    /// How long to wait before the next attempt, if there is to be one.
-    fn pause(&self, attempt: u32) -> Option<Duration> {
-        match self.again {
-            Again::Never => None,
-            // A collector that says "at once", again and again, is not asked more often than others.
-            Again::After(pause) => Some(pause.max(backoff(attempt))),
-            Again::Soon => Some(backoff(attempt)),
-        }
-    }
-}
-
-/// The pause after so many failed attempts.
-fn backoff(attempt: u32) -> Duration {
-    with_jitter((FIRST_PAUSE * 2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE))
-}
-
-/// Between half and all of a pause, so that clients that failed together do not return together.
-fn with_jitter(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 1000;
-    pause / 2 + pause.mul_f64(random as f64 / 2000.0)
 }
 
 fn compressed(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let written = encoder.write_all(body).and_then(|()| encoder.finish());
     written.expect("a vector takes all that is written")
-}
-
-/// The proxy of the environment, but none for a collector on this machine.
-fn proxy(endpoint: &Endpoint) -> Option<Proxy> {
-    match endpoint.url.host() {
-        Some("localhost" | "127.0.0.1" | "[::1]") => None,
-        _ => Proxy::try_from_env(),
-    }
 }

@@ -77,6 +77,8 @@ impl Delta {
     fn histogram_since(&self, metric: &Metric, now: &HistogramPoint) -> HistogramPoint {
         let mut point = now.clone();
         point.start = self.start_of(now.start, now.time);
+        let start = point.start;
+        point.exemplars.retain(|exemplar| exemplar.time >= start);
         if let Some(seen) = self.histograms.get(&key(metric, &now.attributes)) {
             point.count = now.count.saturating_sub(seen.count);
             point.sum = (now.sum - seen.sum).max(0.0);
@@ -121,6 +123,9 @@ fn key(metric: &Metric, attributes: &[KeyValue]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::metric::Exemplar;
+    use opentelemetry::{SpanId, TraceId};
+    use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn count(value: i64, time: SystemTime) -> Metric {
@@ -150,5 +155,42 @@ mod tests {
             panic!("a sum stays a sum");
         };
         assert_eq!((points[0].start, points[0].value), (early, Number::Int(2)));
+    }
+
+    #[test]
+    fn only_exemplars_of_the_period_are_sent() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let durations = |counted, seconds| Metric {
+            data: MetricData::Histogram {
+                bounds: Arc::new([]),
+                points: vec![HistogramPoint {
+                    attributes: Vec::new(),
+                    start: at(0),
+                    time: at(seconds),
+                    count: counted,
+                    sum: 1.0,
+                    min: None,
+                    max: None,
+                    buckets: vec![counted],
+                    exemplars: [5, 15].map(exemplar_at).to_vec(),
+                }],
+            },
+            ..count(0, at(seconds))
+        };
+        let mut delta = Delta::default();
+        delta.acknowledge(&[durations(1, 10)]);
+        let MetricData::Histogram { points, .. } = &delta.since(&[durations(2, 20)])[0].data else {
+            panic!("a histogram stays a histogram");
+        };
+        assert_eq!(points[0].exemplars, [exemplar_at(15)]);
+    }
+
+    fn exemplar_at(seconds: u64) -> Exemplar {
+        Exemplar {
+            value: 1.0,
+            time: UNIX_EPOCH + Duration::from_secs(seconds),
+            trace_id: TraceId::from(1),
+            span_id: SpanId::from(2),
+        }
     }
 }

@@ -14,7 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::length::shorten_values;
-use crate::export::metric::{HistogramPoint, Metric, MetricData, Number, NumberPoint};
+use crate::export::metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 
 /// Whether sums count from the start of the program or from the last export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,18 @@ fn histogram(point: &HistogramPoint, bounds: &[f64]) -> proto::HistogramDataPoin
         explicit_bounds: bounds.to_vec(),
         min: point.min,
         max: point.max,
+        exemplars: point.exemplars.iter().map(exemplar).collect(),
         ..proto::HistogramDataPoint::default()
+    }
+}
+
+fn exemplar(exemplar: &Exemplar) -> proto::Exemplar {
+    proto::Exemplar {
+        time_unix_nano: nanos(exemplar.time),
+        trace_id: exemplar.trace_id.to_bytes().to_vec(),
+        span_id: exemplar.span_id.to_bytes().to_vec(),
+        value: Some(proto::exemplar::Value::AsDouble(exemplar.value)),
+        ..proto::Exemplar::default()
     }
 }
 
@@ -155,4 +166,27 @@ fn attributes(attributes: &[KeyValue]) -> Vec<ProtoKeyValue> {
 fn nanos(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::{SpanId, TraceId};
+    use std::time::Duration;
+
+    #[test]
+    fn an_exemplar_names_its_trace_and_its_span() {
+        let message = exemplar(&Exemplar {
+            value: 0.25,
+            time: UNIX_EPOCH + Duration::from_nanos(7),
+            trace_id: TraceId::from(0x0102),
+            span_id: SpanId::from(3),
+        });
+        assert_eq!(message.time_unix_nano, 7);
+        assert_eq!((message.trace_id.len(), message.span_id.len()), (16, 8));
+        assert_eq!(message.trace_id[14..], [1, 2]);
+        assert_eq!(message.span_id[7], 3);
+        let value = proto::exemplar::Value::AsDouble(0.25);
+        assert_eq!(message.value, Some(value));
+    }
 }

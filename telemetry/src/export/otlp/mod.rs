@@ -1,20 +1,26 @@
-//! OTLP over HTTP with protobuf bodies, from a plain thread.
+//! OTLP over HTTP with protobuf bodies, or over gRPC, from a plain thread.
 //!
 //! Our own sender instead of the crate `opentelemetry-otlp`, for three reasons: aggregated
 //! histograms cannot be put into the types that its exporter takes; each span that a collector
 //! refuses must be counted here; and one sender serves both signals, with no async runtime in it.
 //! The messages are those of `opentelemetry-proto`.
 
-#[cfg(feature = "tls")]
-mod authorities;
-#[cfg(not(feature = "tls"))]
-#[path = "authorities_off.rs"]
-mod authorities;
 mod client;
 mod delta;
 mod encode;
 mod endpoint;
+mod failure;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod http;
 mod pieces;
+mod settings;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_off.rs"]
+mod tls;
+mod url;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -27,17 +33,19 @@ use super::env::{ConfigError, Env, process_variable};
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
 use super::stop::Stop;
-use client::{Client, shown_text};
+use client::Client;
 use delta::Delta;
 use encode::Temporality;
+use failure::shown_text;
 use pieces::Pieces;
 
 pub use endpoint::Endpoint;
 
 /// Sends spans and metrics to an OpenTelemetry collector.
 ///
-/// A request that fails in a way that may pass (no connection; 429, 502, 503, 504) is repeated
-/// with growing pauses until the timeout of its endpoint; after a shutdown has begun, once.
+/// A request that fails in a way that may pass (no connection; 429, 502, 503, 504; for gRPC
+/// `UNAVAILABLE` and what else the protocol lists) is repeated with growing pauses until the
+/// timeout of its endpoint; after a shutdown has begun, once.
 #[derive(Debug)]
 pub struct Otlp {
     traces: Option<Client>,
@@ -48,7 +56,7 @@ pub struct Otlp {
 
 impl Otlp {
     /// Sends to where the variables `OTEL_EXPORTER_OTLP_*` point, by default to
-    /// `http://localhost:4318`.
+    /// `http://localhost:4318`, or by gRPC to `http://localhost:4317`.
     ///
     /// # Errors
     ///
@@ -148,7 +156,7 @@ impl Exporter for Otlp {
             Some(delta) => encode::metrics(&delta.since(metrics), resource, Temporality::Delta),
             None => encode::metrics(metrics, resource, Temporality::Cumulative),
         };
-        let reply = client.post(request.encode_to_vec())?;
+        let reply = client.send(request.encode_to_vec())?;
         if let Some(delta) = &mut self.delta {
             delta.acknowledge(metrics);
         }
@@ -160,7 +168,7 @@ impl Exporter for Otlp {
 }
 
 fn post_spans(client: &Client, body: Vec<u8>) -> Result<(), ExportError> {
-    let reply = client.post(body)?;
+    let reply = client.send(body)?;
     let partial = decoded::<ExportTraceServiceResponse>(&reply)
         .and_then(|response| response.partial_success)
         .map(|partial| (partial.rejected_spans, partial.error_message));

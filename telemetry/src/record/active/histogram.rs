@@ -139,6 +139,19 @@ pub struct Distribution {
     pub buckets: Vec<u64>,
 }
 
+impl Distribution {
+    /// Adds the durations of another one.
+    pub fn add(&mut self, more: &Distribution) {
+        self.count += more.count;
+        self.sum_nanos += more.sum_nanos;
+        self.min_nanos = self.min_nanos.min(more.min_nanos);
+        self.max_nanos = self.max_nanos.max(more.max_nanos);
+        for (sum, more) in self.buckets.iter_mut().zip(&more.buckets) {
+            *sum += more;
+        }
+    }
+}
+
 impl Default for Distribution {
     fn default() -> Distribution {
         Distribution {

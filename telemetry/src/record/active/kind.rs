@@ -44,7 +44,7 @@ impl Meta {
 }
 
 /// One kind of process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kind {
     /// Its number, counted from zero in each recorder.
     pub index: u32,
@@ -84,29 +84,31 @@ struct Identity {
 #[derive(Debug)]
 pub(super) struct Kinds {
     /// Tells the entries of this recorder in the threads' caches from those of others.
-    generation: u64,
+    /// Changes with the lists of names.
+    generation: AtomicU64,
     limit: usize,
-    tasks: NameList,
-    blocking: NameList,
     known: RwLock<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    tasks: NameList,
+    blocking: NameList,
     by_identity: HashMap<Identity, KindRef>,
     kinds: Vec<Arc<Kind>>,
 }
 
 impl Kinds {
     pub(super) fn new(limit: usize, tasks: NameList, blocking: NameList) -> Kinds {
-        static GENERATIONS: AtomicU64 = AtomicU64::new(1);
         Kinds {
-            // Relaxed: only uniqueness is asked for.
-            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            generation: AtomicU64::new(new_generation()),
             limit,
-            tasks,
-            blocking,
-            known: RwLock::default(),
+            known: RwLock::new(Known {
+                tasks,
+                blocking,
+                by_identity: HashMap::new(),
+                kinds: Vec::new(),
+            }),
         }
     }
 
@@ -129,9 +131,26 @@ impl Kinds {
         self.known.read().kinds.clone()
     }
 
+    pub(super) fn get(&self, index: u32) -> Option<Arc<Kind>> {
+        self.known.read().kinds.get(index as usize).cloned()
+    }
+
+    /// Changes which processes of this type get spans.
+    pub(super) fn set_names(&self, process_type: ProcessType, names: NameList) {
+        let mut known = self.known.write();
+        match process_type {
+            ProcessType::Task | ProcessType::Future => known.tasks = names,
+            ProcessType::Blocking => known.blocking = names,
+        }
+        known.list_anew();
+        // Relaxed: a thread that still finds the old generation finds its old entries.
+        self.generation.store(new_generation(), Ordering::Relaxed);
+    }
+
     fn find_cached(&self, meta: &'static Meta, site: &'static Location<'static>) -> KindRef {
         let key = (
-            self.generation,
+            // Relaxed: see `set_names`.
+            self.generation.load(Ordering::Relaxed),
             ptr::from_ref(meta).addr(),
             ptr::from_ref(site).addr(),
         );
@@ -183,9 +202,7 @@ impl Kinds {
     fn add(&self, known: &mut Known, identity: Identity) -> KindRef {
         let kind = KindRef {
             index: known.kinds.len() as u32,
-            traced: self
-                .list_of(identity.process_type)
-                .lists(identity.name, identity.path),
+            traced: known.lists(&identity),
             process_type: identity.process_type,
             name: identity.name,
         };
@@ -201,11 +218,39 @@ impl Kinds {
         known.by_identity.insert(identity, kind);
         kind
     }
+}
 
-    fn list_of(&self, process_type: ProcessType) -> &NameList {
-        match process_type {
+/// Never the same number twice, over all recorders.
+fn new_generation() -> u64 {
+    static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: only uniqueness is asked for.
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Known {
+    fn lists(&self, identity: &Identity) -> bool {
+        let list = match identity.process_type {
             ProcessType::Task | ProcessType::Future => &self.tasks,
             ProcessType::Blocking => &self.blocking,
+        };
+        list.lists(identity.name, identity.path)
+    }
+
+    /// Looks all kinds up again, in lists that have changed.
+    fn list_anew(&mut self) {
+        let identities: Vec<Identity> = self.by_identity.keys().copied().collect();
+        for identity in identities {
+            let traced = self.lists(&identity);
+            if let Some(kind) = self.by_identity.get_mut(&identity) {
+                kind.traced = traced;
+                let place = &mut self.kinds[kind.index as usize];
+                if place.traced != traced {
+                    *place = Arc::new(Kind {
+                        traced,
+                        ..Kind::clone(place)
+                    });
+                }
+            }
         }
     }
 }
@@ -316,6 +361,20 @@ mod tests {
         assert_ne!(plain.index, named.index);
         assert!(named.traced && !plain.traced);
         assert_eq!(kinds.find(&TASK, Some("load"), site).index, named.index);
+    }
+
+    #[test]
+    fn lists_that_change_hold_for_kinds_that_are_known() {
+        let kinds = kinds(10, "other");
+        let site = Location::caller();
+        let before = kinds.find(&TASK, None, site);
+        assert!(!before.traced);
+        kinds.set_names(ProcessType::Task, NameList::all());
+        let after = kinds.find(&TASK, None, site);
+        assert_eq!(after.index, before.index);
+        assert!(after.traced && kinds.all()[0].traced);
+        kinds.set_names(ProcessType::Blocking, NameList::none());
+        assert!(kinds.find(&TASK, None, site).traced);
     }
 
     #[test]

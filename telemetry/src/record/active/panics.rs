@@ -22,7 +22,7 @@ struct Panic {
     line: u32,
     column: u32,
     /// Only if the environment asks for backtraces, as for the one on standard error.
-    backtrace: Option<String>,
+    backtrace: Option<Backtrace>,
 }
 
 /// What the scheduler says of a panic whose payload is no text.
@@ -59,9 +59,11 @@ fn note(info: &PanicHookInfo<'_>) {
     let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| *last = Some(panic)));
 }
 
-fn captured_backtrace() -> Option<String> {
+/// Only captured here. Its symbols are looked up when it is told, so that the poll that panics
+/// does not seem to take as long as that does.
+fn captured_backtrace() -> Option<Backtrace> {
     let backtrace = Backtrace::capture();
-    (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string())
+    (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace)
 }
 
 /// What is known about the place of the last panic of this thread, if it is the one with this
@@ -77,7 +79,7 @@ pub(super) fn place_of(message: &str) -> Vec<KeyValue> {
         KeyValue::new("code.column.number", i64::from(panic.column)),
     ];
     if let Some(backtrace) = panic.backtrace {
-        place.push(KeyValue::new("exception.stacktrace", backtrace));
+        place.push(KeyValue::new("exception.stacktrace", backtrace.to_string()));
     }
     place
 }

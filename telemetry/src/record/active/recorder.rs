@@ -1,28 +1,35 @@
 //! The recorder of one runtime: what its threads share, and what the drain reads.
 
 use std::any::Any;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
+use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
-use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::{Context, SpanId};
 use parking_lot::Mutex;
-use telemetry_rt_clock::{Scale, ticks};
+use telemetry_rt_clock::{Scale, Ticks, ticks};
 
+use super::account::{Account, Beginning, Process, SpanKeeping};
+use super::health::Observed;
 use super::histogram::{Bounds, Distribution};
 use super::kind::{Kind, KindRef, Kinds};
+use super::lane::{Lane, Lanes};
 use super::name::NameList;
 use super::panics;
+use super::poll_log::PollDetail;
 use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read, writers_of};
+use super::settings::{Settings, Treatment};
 use super::shard::{MAX_KINDS, Shard};
-use super::span::{self, SpanPolicy, SpanRecord};
-use super::task::TaskRecord;
+use super::span::{self, Begun, SpanPolicy, SpanRecord};
+use super::thread;
 use super::tls;
-use crate::record::{Lineage, Outcome, Spawning};
+use super::view::LaneKind;
+use crate::record::{Counter, Lineage, Outcome, ProcessType, Spawning};
 
 /// The place of the shard that all threads share which are no workers.
 pub(super) const SHARED: usize = usize::MAX;
@@ -42,6 +49,11 @@ pub struct Config {
     pub blocking_names: NameList,
     /// How many kinds of processes are told apart, at most 4,000.
     pub kind_limit: usize,
+    /// How polls and parents are treated.
+    pub treatment: Treatment,
+    /// How many moments the flight recorder keeps of each worker; of other threads it keeps an
+    /// eighth. 16 bytes each.
+    pub flight_moments: usize,
 }
 
 impl Default for Config {
@@ -53,6 +65,8 @@ impl Default for Config {
             task_names: NameList::all(),
             blocking_names: NameList::all(),
             kind_limit: 2000,
+            treatment: Treatment::default(),
+            flight_moments: 4096,
         }
     }
 }
@@ -66,7 +80,10 @@ pub struct Recorder {
 struct Inner {
     kinds: Kinds,
     bounds: Bounds,
+    settings: Settings,
     policy: Option<Arc<dyn SpanPolicy>>,
+    is_foreign: bool,
+    started: Ticks,
     workers: Box<[Shard]>,
     others: Shard,
     /// The writing ends of the workers' rings, until the workers fetch them.
@@ -74,6 +91,11 @@ struct Inner {
     /// The reading ends. Only the drain locks them.
     consumers: Mutex<Vec<Consumer<SpanRecord>>>,
     from_others: ArrayQueue<SpanRecord>,
+    worker_lanes: Box<[Arc<Lane>]>,
+    other_lanes: Lanes,
+    flight_moments: usize,
+    observed: Mutex<Option<Weak<dyn Observed>>>,
+    panics: AtomicU64,
     drain: OnceLock<Thread>,
     attachment: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -99,6 +121,9 @@ pub struct Snapshot {
 }
 
 impl Recorder {
+    /// Whether anybody can ask what live processes there are: if not, they need not be listed.
+    pub const IS_SEEN: bool = true;
+
     /// Makes a recorder. The first of a process measures the clock's scale: two milliseconds.
     pub fn new(config: Config) -> Recorder {
         panics::watch();
@@ -114,7 +139,13 @@ impl Recorder {
                     config.blocking_names,
                 ),
                 bounds: Bounds::new(Scale::current()),
+                settings: Settings::new(config.treatment),
+                is_foreign: config
+                    .spans
+                    .as_ref()
+                    .is_some_and(|policy| policy.is_foreign()),
                 policy: config.spans,
+                started: ticks(),
                 workers: (0..config.workers)
                     .map(|worker| Shard::new(writers_of(worker)))
                     .collect(),
@@ -122,6 +153,13 @@ impl Recorder {
                 producers: Mutex::new(producers),
                 consumers: Mutex::new(consumers),
                 from_others: ArrayQueue::new(config.span_ring.max(2)),
+                worker_lanes: (0..config.workers)
+                    .map(|worker| worker_lane(worker, config.flight_moments))
+                    .collect(),
+                other_lanes: Lanes::default(),
+                flight_moments: config.flight_moments,
+                observed: Mutex::new(None),
+                panics: AtomicU64::new(0),
                 drain: OnceLock::new(),
                 attachment: OnceLock::new(),
             }),
@@ -136,54 +174,199 @@ impl Recorder {
     pub fn worker(&self, worker: usize) -> Scribe {
         let producer = self.inner.producers.lock()[worker].take();
         let producer = producer.expect("each worker fetches its pen once");
-        Scribe::of_worker(self.clone(), worker, producer)
+        let lane = Arc::clone(&self.inner.worker_lanes[worker]);
+        Scribe::of_worker(self.clone(), worker, producer, lane)
     }
 
-    /// A pen for a thread that is no worker; `name` is told in the spans it records.
-    pub fn other(&self, name: Option<Arc<str>>) -> Scribe {
-        Scribe::of_others(self.clone(), name)
+    /// A pen for a moment on a thread that is no worker, without a lane of its own.
+    pub fn other(&self) -> Scribe {
+        Scribe::of_others(self.clone(), None, None)
+    }
+
+    /// A pen for a thread of the blocking pool; `name` is told in the spans it records.
+    pub fn blocking(&self, name: Arc<str>) -> Scribe {
+        let lanes = &self.inner.other_lanes;
+        let lane = lanes.take(LaneKind::Blocking, Arc::clone(&name), self.other_moments());
+        Scribe::of_others(self.clone(), Some(name), Some(lane))
+    }
+
+    /// A pen for a thread that polls the future of a `block_on`.
+    pub fn block_on(&self) -> Scribe {
+        let name = || Arc::from(std::thread::current().name().unwrap_or("unnamed"));
+        let lanes = &self.inner.other_lanes;
+        let lane = lanes.take_again(&name, self.other_moments());
+        Scribe::of_others(self.clone(), None, Some(lane))
+    }
+
+    fn other_moments(&self) -> usize {
+        self.inner.flight_moments / 8
     }
 
     /// A process is spawned by this thread: begins its account, and its span if it is to have one.
     ///
     /// Cost: one clock read; for a process with a span, also two allocations for its `Context`.
-    pub fn spawned(&self, spawning: Spawning<'_>) -> TaskRecord {
+    pub fn spawned(&self, spawning: Spawning<'_>) -> Account {
         let kind = self
             .inner
             .kinds
             .find(spawning.meta, spawning.name, spawning.site);
-        let (context, has_span) = self.context_of(kind, &spawning);
-        TaskRecord::begin(ticks(), kind.index, context, has_span)
+        let now = ticks();
+        let counted = self.inner.settings.is_recording();
+        let begun = self.begin_span(kind, spawning.lineage, now, counted);
+        let own = begun.own.as_ref();
+        let is_sampled = own.is_some_and(SpanContext::is_sampled);
+        Account::begin(Beginning {
+            now,
+            kind: kind.index,
+            counted,
+            span: match (is_sampled, begun.is_foreign) {
+                (_, true) => SpanKeeping::Foreign,
+                (true, false) => SpanKeeping::Ours,
+                (false, false) => SpanKeeping::None,
+            },
+            trace_id: begun.trace_id(),
+            span_id: own.map_or(SpanId::INVALID, SpanContext::span_id),
+            parent: thread::polling().task,
+            context: begun.context,
+        })
     }
 
     /// A process that was spawned without a recorder is about to be polled for the first time, on a
     /// thread of this one: its account goes on here.
-    pub fn adopt(&self, record: &mut TaskRecord, spawning: Spawning<'_>) {
-        let spawned = record.spawned;
-        *record = self.spawned(spawning);
-        record.spawned = spawned;
-        record.last_end = spawned;
+    pub fn adopt(&self, process: &mut Process<'_>, spawning: Spawning<'_>) {
+        process.adopt(self.spawned(spawning));
     }
 
-    /// The context that the process is polled in, and whether it holds a span of its own.
+    /// The context that the process is polled in, with a span of its own if it is to have one.
     #[inline]
-    fn context_of(&self, kind: KindRef, spawning: &Spawning<'_>) -> (Option<Context>, bool) {
+    fn begin_span(&self, kind: KindRef, lineage: Lineage, now: Ticks, recording: bool) -> Begun {
         if !tls::is_alive() {
-            return (None, false);
+            return Begun::default();
         }
-        if let (true, Some(policy)) = (kind.traced, &self.inner.policy) {
+        if let (true, true, Some(policy)) = (kind.traced, recording, &self.inner.policy) {
             // Cloned first: the policy may ask for the current context itself.
             let current = Context::current();
-            let context = span::begin(&**policy, &current, spawning.lineage, kind);
-            if let Some(context) = context {
-                return (Some(context), true);
+            let begun = match self.inner.is_foreign {
+                true => self.begin_foreign(&**policy, &current, (lineage, now), kind),
+                false => span::begin(&**policy, &current, (lineage, now), kind, self.settings()),
+            };
+            if let Some(begun) = begun {
+                return begun;
             }
         }
-        let context = match spawning.lineage {
+        let context = match lineage {
             Lineage::Inherit | Lineage::Child => inherited(),
             Lineage::Root => inherited().map(|context| span::without_span(&context)),
         };
-        (context, false)
+        Begun {
+            context,
+            ..Begun::default()
+        }
+    }
+
+    #[cold]
+    fn begin_foreign(
+        &self,
+        policy: &dyn SpanPolicy,
+        current: &Context,
+        spawned: (Lineage, Ticks),
+        kind: KindRef,
+    ) -> Option<Begun> {
+        let kind = self.inner.kinds.get(kind.index)?;
+        span::begin_foreign(policy, current, spawned, &kind, self.settings())
+    }
+
+    pub(super) fn end_foreign(&self, context: &Context, record: SpanRecord) {
+        let kind = self.inner.kinds.get(record.kind);
+        if let (Some(policy), Some(kind)) = (&self.inner.policy, kind) {
+            policy.end_foreign(context, &kind, record);
+        }
+    }
+
+    // ----- switches -----
+
+    /// Switches recording on or off: processes that are spawned while it is off are not counted and
+    /// have no spans. Those that were spawned before go on; the numbers about the runtime itself
+    /// and the flight recorder are kept in any case.
+    pub fn set_recording(&self, recording: bool) {
+        self.inner.settings.set_recording(recording);
+    }
+
+    /// Whether processes that are spawned now are recorded.
+    pub fn is_recording(&self) -> bool {
+        self.inner.settings.is_recording()
+    }
+
+    /// Changes which processes of this type get spans from now on.
+    pub fn set_names(&self, process_type: ProcessType, names: NameList) {
+        self.inner.kinds.set_names(process_type, names);
+    }
+
+    /// How polls and parents are treated.
+    pub fn treatment(&self) -> Treatment {
+        self.inner.settings.treatment()
+    }
+
+    /// Changes how much is recorded of each poll.
+    pub fn set_poll_detail(&self, detail: PollDetail) {
+        self.inner.settings.set_detail(detail);
+    }
+
+    /// Changes from when on a poll is slow.
+    pub fn set_slow_poll(&self, threshold: Duration) {
+        self.inner.settings.set_slow_poll(threshold);
+    }
+
+    /// Changes whether futures given to `timeout` are processes of their own.
+    pub fn set_future_tracing(&self, enabled: bool) {
+        self.inner.settings.set_traces_futures(enabled);
+    }
+
+    /// Whether futures given to `timeout` are processes of their own.
+    #[inline]
+    pub fn traces_futures(&self) -> bool {
+        self.inner.settings.traces_futures()
+    }
+
+    // ----- what the floor's other files ask -----
+
+    #[inline]
+    pub(super) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(super) fn span_limit(&self) -> usize {
+        self.inner
+            .policy
+            .as_ref()
+            .map_or(0, |policy| policy.limit())
+    }
+
+    /// Counts something on a thread that has no pen.
+    pub fn count(&self, counter: Counter, number: u64) {
+        let shard = &self.inner.others;
+        shard.health.add(counter, number, shard.writers);
+    }
+
+    pub(super) fn started(&self) -> Ticks {
+        self.inner.started
+    }
+
+    pub(super) fn observed(&self) -> &Mutex<Option<Weak<dyn Observed>>> {
+        &self.inner.observed
+    }
+
+    pub(super) fn worker_shards(&self) -> &[Shard] {
+        &self.inner.workers
+    }
+
+    pub(super) fn other_shard(&self) -> &Shard {
+        &self.inner.others
+    }
+
+    pub(super) fn lanes(&self) -> impl Iterator<Item = Arc<Lane>> {
+        let others = self.inner.other_lanes.all();
+        self.inner.worker_lanes.iter().cloned().chain(others)
     }
 
     #[inline]
@@ -196,11 +379,11 @@ impl Recorder {
         self.inner.workers.get(shard).unwrap_or(&self.inner.others)
     }
 
-    /// Hands over a span of a thread that is no worker. The drain is called while the way is more
+    /// Hands over a span of a thread that is no worker; tells whether there was room. The drain is called while the way is more
     /// than a quarter full, as by the workers' rings.
-    pub(super) fn hand_over_shared(&self, span: SpanRecord) -> Result<(), SpanRecord> {
+    pub(super) fn hand_over_shared(&self, span: SpanRecord) -> bool {
         let way = &self.inner.from_others;
-        let handed = way.push(span);
+        let handed = way.push(span).is_ok();
         if 4 * way.len() >= way.capacity() {
             self.call_drain();
         }
@@ -235,6 +418,22 @@ impl Recorder {
     /// All kinds of processes so far, by their number.
     pub fn kinds(&self) -> Vec<Arc<Kind>> {
         self.inner.kinds.all()
+    }
+
+    /// One of them.
+    pub fn kind(&self, index: u32) -> Option<Arc<Kind>> {
+        self.inner.kinds.get(index)
+    }
+
+    /// How many processes have panicked.
+    pub fn panics(&self) -> u64 {
+        read(&self.inner.panics)
+    }
+
+    #[cold]
+    pub(super) fn count_panic(&self) {
+        // Relaxed: a count that nothing else hangs on.
+        self.inner.panics.fetch_add(1, Relaxed);
     }
 
     /// Moves up to `most` ended spans into `into`, and returns how many it moved. To be called by
@@ -289,6 +488,11 @@ impl Recorder {
             dropped_spans: shards.iter().map(|shard| read(&shard.dropped_spans)).sum(),
         }
     }
+}
+
+fn worker_lane(worker: usize, moments: usize) -> Arc<Lane> {
+    let name = format!("worker {worker}").into();
+    Arc::new(Lane::new(LaneKind::Worker(worker as u16), name, moments))
 }
 
 /// The spawner's context, if there is anything in it.

@@ -11,41 +11,30 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use opentelemetry::trace::{Event, TraceContextExt};
-use opentelemetry::{Context, ContextGuard, KeyValue, SpanId, TraceId};
-use telemetry_rt_clock::{Ticks, ticks, wall};
+use opentelemetry::{Context, ContextGuard};
+use telemetry_rt_clock::{Ticks, ticks};
 
-use super::panics;
+use super::account::{Process, SpanKeeping};
+use super::lane::Lane;
+use super::poll_log::{PollDetail, PollNote};
 use super::recorder::{Recorder, SHARED};
 use super::ring::{Producer, Pushed};
+use super::scopes::{Outer, Scopes};
 use super::shard::{Shard, Writers};
-use super::span::{self, Ended, SpanExtras, SpanRecord};
-use super::task::{NO_WORKER, TaskRecord, WakeStamp};
+use super::span::SpanRecord;
+use super::task::{NO_WORKER, Started, WakeStamp};
+use super::thread::{self, AtWork, Polling};
 use super::tls;
-use crate::record::{Ending, Outcome};
-
-thread_local! {
-    /// The clock of the worker that this thread is; zero on all other threads, and on a worker
-    /// while it is idle.
-    static WORKER_NOW: Cell<Ticks> = const { Cell::new(Ticks(0)) };
-}
-
-/// What time it is for a wake on this thread.
-#[inline]
-pub(super) fn thread_now() -> Ticks {
-    match WORKER_NOW.get() {
-        Ticks(0) => ticks(),
-        now => now,
-    }
-}
+use crate::record::{Counter, ProcessType, Waiting, WakeCause};
 
 /// Records what a thread does. Moves between threads, but is used by one at a time.
 pub struct Scribe {
-    recorder: Recorder,
+    pub(super) recorder: Recorder,
     shard: usize,
     worker: u16,
     spans: Option<Producer<SpanRecord>>,
-    thread: Option<Arc<str>>,
+    lane: Option<Arc<Lane>>,
+    pub(super) thread: Option<Arc<str>>,
     now: Cell<Ticks>,
 }
 
@@ -53,38 +42,85 @@ pub struct Scribe {
 #[must_use = "the context is current only as long as the guard lives"]
 pub struct PollGuard {
     start: Ticks,
+    scheduled: u64,
+    cause: WakeCause,
     context: Option<ContextGuard>,
+    outer: Polling,
+    outer_scopes: Outer,
 }
 
-/// What is left of a process that has ended: its context, with whatever users put into it.
-#[must_use = "it is dropped where user code may run"]
-pub struct Leftover(#[expect(dead_code, reason = "held to be dropped")] Option<Context>);
+/// What the leaves of a poll left behind.
+#[derive(Clone, Copy, Debug)]
+pub struct PollEnd {
+    /// How often the process was woken since the poll before.
+    pub wakes: u32,
+    /// What it waits for; `None` if it has ended.
+    pub waiting: Option<Waiting>,
+    /// Whether it was made to yield, because its budget was used up.
+    pub exhausted: bool,
+}
 
 impl Scribe {
     pub(super) fn of_worker(
         recorder: Recorder,
         worker: usize,
         spans: Producer<SpanRecord>,
+        lane: Arc<Lane>,
     ) -> Scribe {
         Scribe {
             recorder,
             shard: worker,
             worker: worker as u16,
             spans: Some(spans),
+            lane: Some(lane),
             thread: None,
             now: Cell::new(Ticks(0)),
         }
     }
 
-    pub(super) fn of_others(recorder: Recorder, thread: Option<Arc<str>>) -> Scribe {
+    pub(super) fn of_others(
+        recorder: Recorder,
+        thread: Option<Arc<str>>,
+        lane: Option<Arc<Lane>>,
+    ) -> Scribe {
         Scribe {
             recorder,
             shard: SHARED,
             worker: NO_WORKER,
             spans: None,
+            lane,
             thread,
             now: Cell::new(Ticks(0)),
         }
+    }
+
+    // ----- the thread -----
+
+    /// This thread works with this pen until the guard is dropped: `role` is as what it wakes
+    /// others outside of polls.
+    pub fn at_work(&self, role: WakeCause) -> AtWork {
+        match self.worker {
+            NO_WORKER => AtWork::begin(role, self.lane.clone()),
+            _ => AtWork::begin_worker(role, self.lane.clone()),
+        }
+    }
+
+    /// The worker moves to another thread in the middle of a poll of `task`: from here on this
+    /// thread writes nothing with this pen.
+    pub fn move_away(&self, task: u64) {
+        self.paused();
+        thread::set_lane(None);
+        if let Some(lane) = &self.lane {
+            // A set of local tasks has polls of its own within the one that is on the lane.
+            let outermost = lane.running().map_or(task, |(_, outermost, _)| outermost);
+            lane.poll_ended(ticks(), outermost, Some(Waiting::Blocking));
+        }
+    }
+
+    /// It has not moved after all.
+    pub fn move_back(&self) {
+        thread::set_lane(self.lane.clone());
+        self.resumed();
     }
 
     /// The worker goes on after a pause, a look at the driver or a theft: its clock stood still
@@ -96,32 +132,134 @@ impl Scribe {
         }
     }
 
-    /// The worker is about to sleep: its clock means nothing until it resumes.
+    /// The worker's clock means nothing until it resumes.
     #[inline]
     pub fn paused(&self) {
-        WORKER_NOW.set(Ticks(0));
+        thread::set_worker_now(Ticks(0));
     }
+
+    /// This thread runs the worker from now on.
+    pub fn on_duty(&self) {
+        self.resumed();
+        self.start_work();
+    }
+
+    /// This thread runs the worker no longer.
+    pub fn off_duty(&self) {
+        self.paused();
+        self.stop_work(ticks());
+    }
+
+    fn start_work(&self) {
+        if self.worker != NO_WORKER {
+            let age = self.recorder.age(self.now.get());
+            self.shard().health.work.start(age);
+        }
+    }
+
+    fn stop_work(&self, now: Ticks) {
+        if self.worker != NO_WORKER {
+            self.shard().health.work.stop(self.recorder.age(now));
+        }
+    }
+
+    /// The worker is about to sleep.
+    pub fn parked(&self) {
+        self.paused();
+        let now = ticks();
+        self.stop_work(now);
+        self.count(Counter::Parks, 1);
+        if let Some(lane) = &self.lane {
+            lane.parked(now);
+        }
+    }
+
+    /// The worker has slept, and goes on.
+    pub fn unparked(&self) {
+        self.resumed();
+        self.start_work();
+        if let Some(lane) = &self.lane {
+            lane.unparked(self.now.get());
+        }
+    }
+
+    /// The worker took tasks from the queue of another one.
+    pub fn stole(&self, victim: usize, tasks: usize) {
+        self.resumed();
+        self.count(Counter::StealOperations, 1);
+        self.count(Counter::StolenTasks, tasks as u64);
+        if let Some(lane) = &self.lane {
+            lane.stole(self.now.get(), victim, tasks);
+        }
+    }
+
+    /// Something else that is only counted.
+    #[inline]
+    pub fn count(&self, counter: Counter, number: u64) {
+        let shard = self.shard();
+        shard.health.add(counter, number, shard.writers);
+    }
+
+    // ----- polls -----
 
     /// The process is about to be polled on this thread.
     #[inline]
-    pub fn poll_started(&self, record: &mut TaskRecord, wake: &WakeStamp) -> PollGuard {
-        let now = if self.worker == NO_WORKER {
-            ticks()
-        } else {
-            self.now.get()
+    pub fn poll_started(&self, process: &mut Process<'_>, wake: &WakeStamp) -> PollGuard {
+        let now = match self.worker {
+            NO_WORKER => ticks(),
+            _ => self.now.get(),
         };
-        PollGuard {
-            start: record.start_poll(now, wake.get(), self.worker),
-            context: self.attach(record),
+        let (woken, cause) = wake.get();
+        let started = process
+            .record
+            .start_poll(process.detail, now, woken, self.worker);
+        self.count_start(process, started.scheduled, cause);
+        if let Some(lane) = &self.lane {
+            lane.poll_started(started.start, process.id, process.record.kind(), cause);
         }
+        self.begin(process, started, cause)
+    }
+
+    /// The process is about to be polled within the poll of another one: it has no waker of its own,
+    /// and is ready at this moment. That other poll was counted, and was woken.
+    pub fn poll_reached(&self, process: &mut Process<'_>) -> PollGuard {
+        let now = ticks();
+        let started = process
+            .record
+            .start_poll(process.detail, now, now, self.worker);
+        self.begin(process, started, WakeCause::Task)
+    }
+
+    #[inline]
+    fn begin(&self, process: &mut Process<'_>, started: Started, cause: WakeCause) -> PollGuard {
+        PollGuard {
+            start: started.start,
+            scheduled: started.scheduled,
+            cause,
+            context: self.attach(process),
+            outer: thread::begin_poll(polling(process)),
+            outer_scopes: enter_scopes(process),
+        }
+    }
+
+    #[inline]
+    fn count_start(&self, process: &Process<'_>, scheduled: u64, cause: WakeCause) {
+        let shard = self.shard();
+        let health = &shard.health;
+        let delays = match process.process_type {
+            ProcessType::Blocking => &health.blocking_delays,
+            ProcessType::Task | ProcessType::Future => &health.delays,
+        };
+        delays.record(scheduled, self.recorder.bounds(), shard.writers);
+        health.count_wake(cause, shard.writers);
     }
 
     /// Makes the context of the process current. On a worker nothing is current between polls, so
     /// that there is nothing to do for a process without context; other threads may be in the
     /// middle of a poll further out, whose context is not that of this process.
     #[inline]
-    fn attach(&self, record: &TaskRecord) -> Option<ContextGuard> {
-        let context = match (&record.context, self.worker) {
+    fn attach(&self, process: &Process<'_>) -> Option<ContextGuard> {
+        let context = match (&process.scope.context, self.worker) {
             (Some(context), _) => context.clone(),
             (None, NO_WORKER) => Context::new(),
             (None, _) => return None,
@@ -129,17 +267,97 @@ impl Scribe {
         tls::is_alive().then(|| context.attach())
     }
 
-    /// The poll has ended; the process was woken `wakes` times since the one before.
+    /// The poll has ended.
     #[inline]
-    pub fn poll_ended(&self, poll: PollGuard, record: &mut TaskRecord, wakes: u32) {
-        drop(poll.context);
-        record.end_poll(poll.start, self.read_clock(), wakes);
+    pub fn poll_ended(&self, poll: PollGuard, process: &mut Process<'_>, end: PollEnd) {
+        let poll = self.detach(poll, process);
+        let now = self.read_clock();
+        let length = process.record.end_poll(poll.start, now, end.wakes);
+        if let Some(waiting) = end.waiting {
+            process.detail.set_waiting(waiting);
+        }
+        if let Some(lane) = &self.lane {
+            lane.poll_ended(process.record.last(), process.id, end.waiting);
+        }
+        if process.process_type != ProcessType::Blocking {
+            self.count_end(&poll, process, end, length);
+        }
+    }
+
+    #[inline]
+    fn count_end(&self, poll: &Polled, process: &mut Process<'_>, end: PollEnd, length: u64) {
+        let shard = self.shard();
+        shard
+            .health
+            .polls
+            .record(length, self.recorder.bounds(), shard.writers);
+        if end.exhausted {
+            self.count(Counter::ForcedYields, 1);
+        }
+        let settings = self.recorder.settings();
+        let slow = length >= settings.slow_poll();
+        if slow || settings.detail() != PollDetail::Off {
+            self.note_poll(poll, process, end, slow);
+        }
+    }
+
+    /// Counts a slow poll; and notes this one, if it is slow or all are to be noted.
+    #[cold]
+    fn note_poll(&self, poll: &Polled, process: &mut Process<'_>, end: PollEnd, slow: bool) {
+        if slow {
+            self.count(Counter::SlowPolls, 1);
+        }
+        let keeping = process.detail.span();
+        if keeping == SpanKeeping::None {
+            return;
+        }
+        let note = PollNote {
+            number: process.record.polls(),
+            start: poll.start,
+            end: process.record.last(),
+            scheduled: poll.scheduled,
+            cause: poll.cause,
+            waiting: end.waiting,
+            worker: (self.worker != NO_WORKER).then_some(self.worker),
+            slow,
+        };
+        // A provider that is not ours cannot be given a span that is over: it gets an event.
+        let detail = match (self.recorder.settings().detail(), keeping) {
+            (PollDetail::Spans, SpanKeeping::Foreign) => PollDetail::Events,
+            (detail, _) => detail,
+        };
+        if detail == PollDetail::Spans {
+            self.hand_over_poll(process, note);
+        }
+        if slow || detail == PollDetail::Events {
+            let limit = self.recorder.span_limit();
+            process.scope.extra().polls.push(note, limit);
+        }
     }
 
     /// What was started was no poll: the process was cancelled, and its future dropped.
-    pub fn drop_ended(&self, poll: PollGuard, record: &mut TaskRecord) {
+    pub fn drop_ended(&self, poll: PollGuard, process: &mut Process<'_>) {
+        let poll = self.detach(poll, process);
+        process.record.end_turn(poll.start, self.read_clock());
+        if let Some(lane) = &self.lane {
+            lane.poll_ended(process.record.last(), process.id, None);
+        }
+    }
+
+    /// Gives the thread back what it had before the poll.
+    #[inline]
+    fn detach(&self, poll: PollGuard, process: &mut Process<'_>) -> Polled {
+        leave_scopes(process, poll.outer_scopes);
         drop(poll.context);
-        record.end_turn(poll.start, self.read_clock());
+        let polling = thread::begin_poll(poll.outer);
+        if polling.children != process.detail.children() {
+            process.detail.set_children(polling.children);
+        }
+        Polled {
+            start: poll.start,
+            scheduled: poll.scheduled,
+            cause: poll.cause,
+        }
     }
 
     /// The end of a turn: the worker's clock moves. A set of local tasks is polled within a turn of
@@ -149,53 +367,15 @@ impl Scribe {
         let now = ticks();
         if self.worker != NO_WORKER {
             self.set_now(now);
-        } else if WORKER_NOW.get() != Ticks(0) {
-            WORKER_NOW.set(now);
+        } else if thread::is_working() {
+            thread::set_worker_now(now);
         }
         now
     }
 
-    /// The process has ended, with the turn that was ended last. What is left of it holds values
-    /// of users, and is to be dropped where their code may run.
-    pub fn ended(&self, record: &mut TaskRecord, task_id: u64, ending: Ending<'_>) -> Leftover {
-        if record.is_unrecorded() {
-            return Leftover(None);
-        }
-        let outcome = ending.outcome();
-        let shard = self.shard();
-        shard.durations.of(record.kind, outcome).record(
-            record.length(),
-            self.recorder.bounds(),
-            shard.writers,
-        );
-        let context = record.context.take();
-        if let (true, Some(context)) = (record.has_span, &context) {
-            self.end_span(record, context, task_id, ending);
-        }
-        Leftover(context)
-    }
+    // ----- what the other moments need, see `ending` -----
 
-    fn end_span(&self, record: &TaskRecord, context: &Context, task_id: u64, ending: Ending<'_>) {
-        let of_span = context.span().span_context().clone();
-        if !of_span.is_sampled() {
-            return;
-        }
-        let Some(ended) = span::end(context) else {
-            // A user's code panicked within the span, which the API keeps behind a lock that such
-            // a panic closes for good.
-            self.count_dropped();
-            return;
-        };
-        let span = SpanRecord {
-            trace_id: of_span.trace_id(),
-            span_id: of_span.span_id(),
-            thread: self.thread.clone(),
-            ..closed_account(record, task_id, ending.outcome(), ended)
-        };
-        self.hand_over(with_panic(span, ending));
-    }
-
-    fn hand_over(&self, span: SpanRecord) {
+    pub(super) fn hand_over(&self, span: SpanRecord) {
         let refused = match &self.spans {
             Some(spans) => match spans.push(span) {
                 Pushed::Stored => false,
@@ -205,70 +385,76 @@ impl Scribe {
                 }
                 Pushed::Refused(_) => true,
             },
-            None => self.recorder.hand_over_shared(span).is_err(),
+            None => !self.recorder.hand_over_shared(span),
         };
         if refused {
             self.count_dropped();
         }
     }
 
-    fn count_dropped(&self) {
+    pub(super) fn count_dropped(&self) {
         let shard = self.shard();
         shard.writers.add(&shard.dropped_spans, 1);
     }
 
-    fn shard(&self) -> &Shard {
+    #[inline]
+    pub(super) fn shard(&self) -> &Shard {
         self.recorder.shard(self.shard)
     }
 
     #[inline]
     fn set_now(&self, now: Ticks) {
         self.now.set(now);
-        WORKER_NOW.set(now);
+        thread::set_worker_now(now);
     }
 }
 
-fn closed_account(record: &TaskRecord, task_id: u64, outcome: Outcome, ended: Ended) -> SpanRecord {
-    SpanRecord {
-        trace_id: TraceId::INVALID,
-        span_id: SpanId::INVALID,
-        parent_span_id: ended.parent_span_id,
-        parent_is_remote: ended.parent_is_remote,
-        start: record.spawned,
-        end: record.last_end,
-        busy: record.busy,
-        scheduled: record.scheduled,
-        task_id,
-        kind: record.kind,
-        polls: record.polls,
-        wakes: record.wakes,
-        migrations: record.migrations,
-        outcome,
-        thread: None,
-        extras: ended.extras,
+impl Drop for Scribe {
+    fn drop(&mut self) {
+        // The lane may go to another thread now; what it shows stays.
+        if let (Some(lane), NO_WORKER) = (&self.lane, self.worker) {
+            lane.release();
+        }
     }
 }
 
-/// Adds the exception event of the semantic conventions when the process panicked.
-fn with_panic(mut span: SpanRecord, ending: Ending<'_>) -> SpanRecord {
-    if let Ending::Panicked(message) = ending {
-        let mut attributes = vec![
-            KeyValue::new("exception.type", "panic"),
-            KeyValue::new("exception.message", message.to_owned()),
-        ];
-        attributes.extend(panics::place_of(message));
-        let extras: &mut SpanExtras = span.extras.get_or_insert_default();
-        let event = Event::new("exception", wall(), attributes, 0);
-        extras.events.push(event);
-    }
-    span
+/// A poll that is over.
+struct Polled {
+    start: Ticks,
+    scheduled: u64,
+    cause: WakeCause,
 }
 
-impl std::fmt::Debug for Scribe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scribe")
-            .field("worker", &self.worker)
-            .finish_non_exhaustive()
+#[inline]
+fn polling(process: &Process<'_>) -> Polling {
+    Polling {
+        task: process.id,
+        span_id: process.detail.span_id(),
+        spawned: process.record.spawned(),
+        children: process.detail.children(),
+        cause: match process.process_type {
+            ProcessType::Blocking => WakeCause::Blocking,
+            ProcessType::Task | ProcessType::Future => WakeCause::Task,
+        },
+    }
+}
+
+/// Makes the spans that the process holds open those of the thread.
+#[inline]
+fn enter_scopes(process: &mut Process<'_>) -> Outer {
+    match &mut process.scope.extra {
+        None => Scopes::default().enter(),
+        Some(extra) => extra.open.enter(),
+    }
+}
+
+/// Takes the spans that are open on the thread back to the process.
+#[inline]
+fn leave_scopes(process: &mut Process<'_>, outer: Outer) {
+    if Scopes::thread_has_none() {
+        Scopes::default().leave(outer);
+    } else {
+        process.scope.extra().open.leave(outer);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::health::Health;
 use super::histogram::Histogram;
 use crate::record::Outcome;
 
@@ -57,6 +58,7 @@ impl Writers {
 pub(super) struct Shard {
     pub(super) writers: Writers,
     pub(super) durations: Series,
+    pub(super) health: Health,
     /// Spans that were not handed to the drain because the way there was full.
     pub(super) dropped_spans: AtomicU64,
 }
@@ -66,6 +68,7 @@ impl Shard {
         Shard {
             writers,
             durations: Series::new(),
+            health: Health::new(),
             dropped_spans: AtomicU64::new(0),
         }
     }

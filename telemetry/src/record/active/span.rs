@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{
     Event, Link, Span, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId,
     TraceState,
@@ -24,7 +25,10 @@ use telemetry_rt_clock::Ticks;
 
 use super::ids;
 use super::kind::{Kind, KindRef};
-use crate::record::{Lineage, Outcome, ProcessType};
+use super::poll_log::{PollLog, PollNote};
+use super::settings::Settings;
+use super::thread;
+use crate::record::{Lineage, Outcome, ProcessType, Waiting};
 
 /// Decides about spans. Implemented above, where the SDK is known.
 pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
@@ -37,10 +41,15 @@ pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
         process_type: ProcessType,
     ) -> Decision;
 
+    /// Whether spans go to a tracer provider that is not ours.
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
     /// Begins the span of a process in a tracer provider that is not ours, if spans go there: returns
     /// `parent` with that span. Called on the spawning thread, in place of [`sample`](Self::sample).
     ///
-    /// Such a span takes what users say of it by itself. Its end is told by
+    /// Only called when [`is_foreign`](Self::is_foreign). Such a span takes what users say of it by itself. Its end is told by
     /// [`end_foreign`](Self::end_foreign).
     fn begin_foreign(
         &self,
@@ -70,6 +79,38 @@ pub struct Decision {
     pub attributes: Vec<KeyValue>,
     /// The trace state that the span and its children carry.
     pub trace_state: TraceState,
+}
+
+/// The span of a spawner, in little space: most links are to one, and have nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spawner {
+    trace_id: TraceId,
+    span_id: SpanId,
+    flags: TraceFlags,
+    is_remote: bool,
+}
+
+impl Spawner {
+    fn of(context: &SpanContext) -> Spawner {
+        Spawner {
+            trace_id: context.trace_id(),
+            span_id: context.span_id(),
+            flags: context.trace_flags(),
+            is_remote: context.is_remote(),
+        }
+    }
+
+    /// As it was, but for the trace state, which it had none of.
+    pub fn span_context(&self) -> SpanContext {
+        let state = TraceState::default();
+        SpanContext::new(
+            self.trace_id,
+            self.span_id,
+            self.flags,
+            self.is_remote,
+            state,
+        )
+    }
 }
 
 /// What few spans have: attributes and events that users added, links, a status.
@@ -113,6 +154,8 @@ pub struct SpanRecord {
     pub parent_span_id: SpanId,
     /// Whether the parent is in another process of the operating system.
     pub parent_is_remote: bool,
+    /// The span that it links to, if it was spawned by one that is not its parent.
+    pub spawner: Option<Spawner>,
     /// When it was spawned.
     pub start: Ticks,
     /// When it ended.
@@ -121,6 +164,8 @@ pub struct SpanRecord {
     pub busy: u64,
     /// Ticks during which it was ready and waited for a poll.
     pub scheduled: u64,
+    /// Ticks during which it was idle, by [`Waiting`]; that for [`Waiting::Other`] is not kept.
+    pub idle: [u64; Waiting::COUNT],
     /// The number of the task, as in `task::Id`.
     pub task_id: u64,
     /// The number of its [`Kind`](super::Kind).
@@ -137,6 +182,11 @@ pub struct SpanRecord {
     pub thread: Option<Arc<str>>,
     /// What few spans have.
     pub extras: Option<Box<SpanExtras>>,
+    /// Polls that become events of the span.
+    pub polls_noted: Option<Box<PollLog>>,
+    /// The poll that this is the span of, if it is not that of the process as a whole. Then the
+    /// process is the parent, and its name and outcome are not told.
+    pub poll: Option<Box<PollNote>>,
 }
 
 /// What the span itself knows, handed over when it ends.
@@ -144,6 +194,7 @@ pub struct SpanRecord {
 pub(super) struct Ended {
     pub(super) parent_span_id: SpanId,
     pub(super) parent_is_remote: bool,
+    pub(super) spawner: Option<Spawner>,
     pub(super) extras: Option<Box<SpanExtras>>,
 }
 
@@ -153,35 +204,120 @@ pub(super) struct TaskSpan {
     context: SpanContext,
     parent_span_id: SpanId,
     parent_is_remote: bool,
+    spawner: Option<Spawner>,
     extras: Option<Box<SpanExtras>>,
     limit: usize,
     ended: bool,
 }
 
-/// Begins the span of a process that is spawned under `current`, and returns the context in which
-/// the process is to be polled. `None` when it has no span of its own and inherits what is current.
+/// What a process that is spawned gets.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// In which it is polled.
+    pub(super) context: Option<Context>,
+    /// The ids of its own span, sampled or not.
+    pub(super) own: Option<SpanContext>,
+    pub(super) is_foreign: bool,
+}
+
+impl Begun {
+    /// The trace that the process is part of, with a span of its own or without.
+    pub(super) fn trace_id(&self) -> TraceId {
+        match (&self.own, &self.context) {
+            (Some(own), _) => own.trace_id(),
+            (None, Some(context)) => context.span().span_context().trace_id(),
+            (None, None) => TraceId::INVALID,
+        }
+    }
+}
+
+/// Where the span of a process hangs.
+struct Place {
+    /// Invalid for a root.
+    parent: SpanContext,
+    /// The spawner, if that is not the parent.
+    link: Option<SpanContext>,
+    is_root: bool,
+}
+
+impl Place {
+    /// `now` is the time of the spawn.
+    fn of(current: &Context, lineage: Lineage, now: Ticks, settings: &Settings) -> Place {
+        let spawner = current.span().span_context().clone();
+        let is_root = match lineage {
+            Lineage::Root => true,
+            Lineage::Child => false,
+            Lineage::Inherit => has_enough_children(&spawner, now, settings),
+        };
+        match is_root {
+            true => Place {
+                parent: SpanContext::NONE,
+                link: spawner.is_valid().then_some(spawner),
+                is_root,
+            },
+            false => Place {
+                parent: spawner,
+                link: None,
+                is_root,
+            },
+        }
+    }
+
+    /// What a sampler or a provider is shown as the parent. A root without baggage is shown nothing,
+    /// which needs no allocation.
+    fn shown<'a>(&self, current: &'a Context) -> Cow<'a, Context> {
+        match self.is_root {
+            false => Cow::Borrowed(current),
+            true if current.baggage().is_empty() => Cow::Owned(Context::new()),
+            true => Cow::Owned(without_span(current)),
+        }
+    }
+
+    fn trace_id(&self) -> TraceId {
+        match self.parent.is_valid() {
+            true => self.parent.trace_id(),
+            false => ids::new_trace_id(),
+        }
+    }
+}
+
+/// Whether the spawner is a process that has lived for long, or has spawned many: its trace would
+/// have no end. Counts this child, if it is one of a process.
+///
+/// A span that a user has begun within the process is a parent like any other.
+fn has_enough_children(spawner: &SpanContext, now: Ticks, settings: &Settings) -> bool {
+    let polling = thread::polling();
+    let is_own = polling.span_id != 0 && spawner.span_id() == SpanId::from(polling.span_id);
+    if !is_own {
+        return false;
+    }
+    let enough = polling.children >= settings.most_children()
+        || now.since(polling.spawned) >= settings.longest_life();
+    if !enough {
+        thread::count_child();
+    }
+    enough
+}
+
+/// Begins the span of a process that is spawned under `current`. `None` when it has no span of its
+/// own and inherits what is current.
 pub(super) fn begin(
     policy: &dyn SpanPolicy,
     current: &Context,
-    lineage: Lineage,
+    (lineage, now): (Lineage, Ticks),
     kind: KindRef,
-) -> Option<Context> {
+    settings: &Settings,
+) -> Option<Begun> {
     if current.is_telemetry_suppressed() {
         return None;
     }
-    let spawner = current.span().span_context().clone();
-    let (base, parent) = match lineage {
-        Lineage::Inherit | Lineage::Child => (current.clone(), spawner.clone()),
-        Lineage::Root => (without_span(current), SpanContext::NONE),
-    };
-    let trace_id = match parent.is_valid() {
-        true => parent.trace_id(),
-        false => ids::new_trace_id(),
-    };
-    let decision = policy.sample(&base, trace_id, kind.name, kind.process_type);
+    let place = Place::of(current, lineage, now, settings);
+    let trace_id = place.trace_id();
+    let shown = place.shown(current);
+    let decision = policy.sample(&shown, trace_id, kind.name, kind.process_type);
     let flags = match decision.sampled {
-        true => parent.trace_flags() | TraceFlags::SAMPLED,
-        false => parent.trace_flags() & !TraceFlags::SAMPLED,
+        true => place.parent.trace_flags() | TraceFlags::SAMPLED,
+        false => place.parent.trace_flags() & !TraceFlags::SAMPLED,
     };
     let context = SpanContext::new(
         trace_id,
@@ -190,28 +326,44 @@ pub(super) fn begin(
         false,
         decision.trace_state.clone(),
     );
-    if !decision.sampled {
-        return Some(base.with_remote_span_context(context));
-    }
-    let mut span = TaskSpan {
-        context,
-        parent_span_id: parent.span_id(),
-        parent_is_remote: parent.is_remote(),
-        extras: None,
-        limit: policy.limit(),
-        ended: false,
+    let own = Some(context.clone());
+    let context = match decision.sampled {
+        true => {
+            let span = TaskSpan::new(context, place, decision, policy.limit());
+            current.with_span(span)
+        }
+        false => current.with_remote_span_context(context),
     };
-    if decision.trace_state != TraceState::default() {
-        span.extras().trace_state = decision.trace_state;
+    Some(Begun {
+        context: Some(context),
+        own,
+        is_foreign: false,
+    })
+}
+
+/// As [`begin`], in a tracer provider that is not ours.
+pub(super) fn begin_foreign(
+    policy: &dyn SpanPolicy,
+    current: &Context,
+    (lineage, now): (Lineage, Ticks),
+    kind: &Kind,
+    settings: &Settings,
+) -> Option<Begun> {
+    if current.is_telemetry_suppressed() {
+        return None;
     }
-    decision
-        .attributes
-        .into_iter()
-        .for_each(|attribute| span.set_attribute(attribute));
-    if lineage == Lineage::Root && spawner.is_valid() {
-        span.add_link(spawner, Vec::new());
-    }
-    Some(base.with_span(span))
+    let place = Place::of(current, lineage, now, settings);
+    let base = match place.is_root {
+        true => without_span(current),
+        false => current.clone(),
+    };
+    let context = policy.begin_foreign(&base, kind, place.link)?;
+    let own = context.span().span_context().clone();
+    Some(Begun {
+        context: Some(context),
+        own: Some(own),
+        is_foreign: true,
+    })
 }
 
 /// The context without its span: what is started in it begins a trace of its own.
@@ -241,6 +393,32 @@ pub(super) fn end(context: &Context) -> Option<Ended> {
 }
 
 impl TaskSpan {
+    fn new(context: SpanContext, place: Place, decision: Decision, limit: usize) -> TaskSpan {
+        let mut span = TaskSpan {
+            context,
+            parent_span_id: place.parent.span_id(),
+            parent_is_remote: place.parent.is_remote(),
+            spawner: None,
+            extras: None,
+            limit,
+            ended: false,
+        };
+        if decision.trace_state != TraceState::default() {
+            span.extras().trace_state = decision.trace_state;
+        }
+        decision
+            .attributes
+            .into_iter()
+            .for_each(|attribute| span.set_attribute(attribute));
+        match place.link {
+            Some(spawner) if *spawner.trace_state() != TraceState::default() => {
+                span.add_link(spawner, Vec::new());
+            }
+            spawner => span.spawner = spawner.as_ref().map(Spawner::of),
+        }
+        span
+    }
+
     fn extras(&mut self) -> &mut SpanExtras {
         self.extras.get_or_insert_default()
     }
@@ -331,6 +509,7 @@ impl Span for TaskSpan {
                 *door = Door::Passed(Ended {
                     parent_span_id: self.parent_span_id,
                     parent_is_remote: self.parent_is_remote,
+                    spawner: self.spawner,
                     extras: self.extras.take(),
                 });
             }
@@ -344,6 +523,6 @@ mod tests {
 
     #[test]
     fn a_span_on_its_way_is_as_small_as_the_figures_say() {
-        assert_eq!(size_of::<SpanRecord>(), 112);
+        assert_eq!(size_of::<SpanRecord>(), 208);
     }
 }

@@ -1,18 +1,44 @@
-//! The primitives of the ring, in two twins: the real ones, and loom's, which run a test under
+//! The primitives of the rings, in two twins: the real ones, and loom's, which run a test under
 //! every order of events that the memory model allows.
 
 #[cfg(not(loom))]
 pub(super) use real::*;
 
 #[cfg(loom)]
-pub(super) use model::{Arc, Index, Ordering, UnsafeCell};
+pub(super) use model::{Arc, Index, Ordering, UnsafeCell, Word, fence};
 
 #[cfg(not(loom))]
 mod real {
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::Ordering;
+    pub(crate) use std::sync::atomic::{Ordering, fence};
 
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+    /// An atomic word that one thread writes and others read.
+    pub(crate) struct Word(AtomicU64);
+
+    impl Word {
+        pub(crate) const fn new(value: u64) -> Word {
+            Word(AtomicU64::new(value))
+        }
+
+        /// What the caller, the one that writes it, wrote last.
+        #[inline]
+        pub(crate) fn own(&self) -> u64 {
+            // Relaxed: the same thread's store.
+            self.0.load(Ordering::Relaxed)
+        }
+
+        #[inline]
+        pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+            self.0.load(ordering)
+        }
+
+        #[inline]
+        pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+            self.0.store(value, ordering);
+        }
+    }
 
     /// An atomic number that one thread writes.
     pub(crate) struct Index(AtomicUsize);
@@ -77,6 +103,7 @@ pub(super) mod model {
     pub(crate) enum Seed {
         RelaxedLoads,
         RelaxedStores,
+        NoFences,
     }
 
     thread_local! {
@@ -98,6 +125,39 @@ pub(super) mod model {
         match SEED.get() == Some(seed) {
             true => Ordering::Relaxed,
             false => ordering,
+        }
+    }
+
+    /// A fence, unless it was taken out.
+    pub(crate) fn fence(ordering: Ordering) {
+        if SEED.get() != Some(Seed::NoFences) {
+            checked::fence(ordering);
+        }
+    }
+
+    /// As the real one.
+    #[derive(Debug)]
+    pub(crate) struct Word(checked::AtomicU64);
+
+    impl Word {
+        #[track_caller]
+        pub(crate) fn new(value: u64) -> Word {
+            Word(checked::AtomicU64::new(value))
+        }
+
+        #[track_caller]
+        pub(crate) fn own(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        #[track_caller]
+        pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+            self.0.load(ordering)
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+            self.0.store(value, ordering);
         }
     }
 

@@ -7,7 +7,7 @@ use opentelemetry::{SpanId, TraceId};
 use telemetry_rt_clock::{Anchor, Ticks};
 
 use super::kind::Kind;
-use crate::record::{WakeCause, Waiting};
+use crate::record::{Waiting, WakeCause};
 
 /// What a live process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
