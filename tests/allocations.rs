@@ -4,13 +4,19 @@
 #![cfg(feature = "telemetry")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use telemetry_rt::otel::{ExportError, Exporter, InMemory, MetricData, NameList, Number, Otel};
-use telemetry_rt::runtime::{Builder, Runtime};
+use telemetry_rt::otel::{
+    ExportError, Exporter, InMemory, MetricData, NameList, Number, Otel, PollDetail,
+};
+use telemetry_rt::runtime::{Builder, Handle, Runtime};
 use telemetry_rt::task;
+use telemetry_rt::time::sleep;
+use tokio::sync::Notify;
 
 /// Counts on behalf of the tests, and leaves the work to the system's allocator.
 struct Counting;
@@ -18,10 +24,21 @@ struct Counting;
 static MADE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
+thread_local! {
+    /// Those of one thread, for where others export meanwhile.
+    static MADE_HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count_one() {
+    MADE.fetch_add(1, SeqCst);
+    // Gone while a thread ends.
+    let _ = MADE_HERE.try_with(|made| made.set(made.get() + 1));
+}
+
 // SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MADE.fetch_add(1, SeqCst);
+        count_one();
         LIVE.fetch_add(1, SeqCst);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
@@ -34,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        MADE.fetch_add(1, SeqCst);
+        count_one();
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(place, layout, size) }
     }
@@ -192,4 +209,115 @@ fn spans_of_a_burst_are_exported_or_counted_as_dropped() {
     // The spawner, and two block_ons or more, are spans as well.
     assert!(report.spans.produced >= 200_001, "{report:?}");
     assert_eq!(report.spans.exported, exporter.0.load(SeqCst), "{report:?}");
+}
+
+/// Two tasks that wake each other in turn, yield, sleep now and then, and use their budget up.
+async fn wakes_and_waits(rounds: usize) {
+    let (ping, pong) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (to, from) = (Arc::clone(&ping), Arc::clone(&pong));
+    let other = task::spawn(async move {
+        for _ in 0..rounds {
+            to.notified().await;
+            from.notify_one();
+        }
+    });
+    for round in 0..rounds {
+        ping.notify_one();
+        pong.notified().await;
+        task::yield_now().await;
+        if round % 64 == 0 {
+            sleep(Duration::from_micros(50)).await;
+        }
+        task::coop::consume_budget().await;
+    }
+    other.await.unwrap();
+}
+
+/// Histograms of polls and delays, wakes by cause, idleness by reason, the flight recorder: all of it
+/// is written at each poll, into what is there already.
+#[test]
+fn polls_wakes_and_waits_are_recorded_without_an_allocation() {
+    let _turn = alone();
+    for workers in [1, 2] {
+        let otel = Otel::builder()
+            .exporter(InMemory::new())
+            .metric_interval(Duration::from_secs(3600))
+            // Its thread looks now and then, and copies the list of lanes for that.
+            .stall(None)
+            .build();
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(workers).enable_all().otel(otel);
+        let runtime = builder.build().unwrap();
+        let made = runtime.block_on(async {
+            let measures = task::spawn(async {
+                wakes_and_waits(2_000).await;
+                let before = MADE.load(SeqCst);
+                wakes_and_waits(20_000).await;
+                MADE.load(SeqCst) - before
+            });
+            measures.await.unwrap()
+        });
+        // The other task, its two channels, and its span; of the drain, what one span takes.
+        assert!(
+            made < 100,
+            "{made} allocations in 100,000 polls on {workers} workers"
+        );
+    }
+}
+
+/// How many allocations a task takes on the thread that spawns, polls and ends it.
+fn allocations_of_a_task(otel: Otel) -> f64 {
+    const TASKS: u32 = 20_000;
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().otel(otel).build().unwrap();
+    let made = runtime.block_on(async {
+        spawn_and_join(1_000).await;
+        let before = MADE_HERE.get();
+        spawn_and_join(TASKS as usize).await;
+        MADE_HERE.get() - before
+    });
+    made as f64 / f64::from(TASKS)
+}
+
+#[test]
+fn a_span_is_two_allocations_on_the_thread_that_records_it() {
+    let _turn = alone();
+    let exporting = || Otel::builder().exporter(InMemory::new());
+    let without = allocations_of_a_task(exporting().without_spans().build());
+    assert!((1.0..1.1).contains(&without), "{without} without a span");
+    // Its context, and the span in it.
+    let with = allocations_of_a_task(exporting().build());
+    assert!((3.0..3.1).contains(&with), "{with} with a span");
+    let unsampled = exporting().sampler(opentelemetry_sdk::trace::Sampler::AlwaysOff);
+    let unsampled = allocations_of_a_task(unsampled.build());
+    assert!((1.0..2.1).contains(&unsampled), "{unsampled} unsampled");
+}
+
+/// Detail is asked for, and is paid for: by notes that grow with the number of polls.
+#[test]
+fn events_of_polls_take_a_list_that_grows() {
+    let _turn = alone();
+    let otel = Otel::builder()
+        .exporter(InMemory::new())
+        .poll_detail(PollDetail::Events);
+    let with = allocations_of_a_task(otel.build());
+    // The place for it, the list, and the box that it leaves in.
+    assert!((4.0..6.1).contains(&with), "{with} with two events");
+}
+
+#[test]
+fn recording_that_is_switched_off_allocates_nothing() {
+    let _turn = alone();
+    let otel = Otel::builder().exporter(InMemory::new()).build();
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().otel(otel).build().unwrap();
+    let made = runtime.block_on(async {
+        Handle::current().set_recording(false);
+        // Below a span of its own every task inherits a context, which is counted, not copied.
+        spawn_and_join(1_000).await;
+        let before = MADE_HERE.get();
+        spawn_and_join(10_000).await;
+        MADE_HERE.get() - before
+    });
+    assert!((10_000..11_000).contains(&made), "{made} allocations");
 }

@@ -361,7 +361,7 @@ fn task_locals_follow_the_future_and_not_the_thread() {
                 set.spawn(REQUEST.scope(number, request));
             }
             let sum: u32 = set.join_all().await.into_iter().sum();
-            assert_eq!(sum, (1..=20).sum());
+            assert_eq!(sum, (1..=20).sum::<u32>());
             assert!(REQUEST.try_get().is_err());
             USER.sync_scope(Cell::new("ada"), || USER.with(|user| user.set("bob")));
         });

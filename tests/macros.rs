@@ -24,8 +24,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use telemetry_rt::runtime::{Handle, RuntimeFlavor};
-use telemetry_rt::span;
 use telemetry_rt::time::{Duration, Instant, sleep};
+use telemetry_rt::{SpanGuard, span, span_builder};
 use watchdog::Watchdog;
 
 #[derive(Debug)]
@@ -387,6 +387,40 @@ async fn a_panic_passes_through_a_span() {
         .err()
         .and_then(|payload| payload.downcast::<&str>().ok());
     assert_eq!(payload.as_deref(), Some(&"boom"));
+}
+
+// ----- guards -----
+
+/// A guard within `#[span]`, held across an await and moved into the output of a function.
+#[span(attributes(n = i64::from(number)))]
+async fn guarded(number: u32, text: &str) -> (u32, SpanGuard) {
+    let guard = span("guard");
+    guard.set_attribute("text", text.to_owned());
+    ready(()).await;
+    guard.record_error(&Mine);
+    guard.set_error(&Mine);
+    (number, guard)
+}
+
+#[span]
+fn guarded_sync<'a>(text: &'a str, guard: &SpanGuard) -> &'a str {
+    let _inner = span(text.to_owned());
+    guard.set_attribute("n", 1);
+    text
+}
+
+#[telemetry_rt::test]
+async fn guards_are_written_alike_with_telemetry_and_without() {
+    let (number, guard) = sendable(guarded(7, "text")).await;
+    assert_eq!(number, 7);
+    assert_eq!(guarded_sync("text", &guard), "text");
+    drop(guard);
+    let opened = span_builder("opened")
+        .with("id", 7)
+        .with("name", "ada")
+        .open();
+    let around = span_builder("around").around(async { &opened });
+    around.await.set_error::<dyn Error>(&Mine);
 }
 
 // ----- macros of users -----

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use example::{Ran, example, run};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Names that make trouble.
@@ -105,6 +106,51 @@ fn each_file_has_a_span_for_its_task_and_one_for_its_hop() {
         ran.stdout
     );
     assert!(ran.stdout.contains("  hash_file ") && ran.stdout.contains("    sha256_of "));
+}
+
+#[test]
+fn a_flight_record_has_slices_of_the_task_and_of_its_hop() {
+    let (folder, files) = folder();
+    let place = tempfile::tempdir().unwrap();
+    let flight = place.path().join("flight.json");
+    let ran = quickstart(&["--flight", flight.to_str().unwrap()], folder.path());
+    assert_eq!((ran.status, ran.number(" files,")), (Some(0), files));
+
+    let json: Value = serde_json::from_slice(&fs::read(flight).unwrap()).unwrap();
+    let events = json["traceEvents"].as_array().unwrap();
+    let slices = |name: &str| {
+        let is_slice = |event: &&Value| event["ph"] == "X" && event["name"] == name;
+        events.iter().filter(is_slice).count() as u64
+    };
+    assert_eq!(slices("sha256_of"), files);
+    // A poll that begins the hop, and one that has its result, unless that was there at once.
+    let polls = slices("hash_file");
+    assert!((files..=2 * files).contains(&polls), "{polls} polls");
+}
+
+/// Printed all at once, so that each span is seen below its parent.
+#[test]
+fn more_files_than_a_task_has_children_stay_in_one_trace() {
+    // A task has 128 children in its trace; further ones, without `child`, begin their own.
+    const FILES: usize = 140;
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..FILES {
+        fs::write(folder.path().join(number.to_string()), [7]).unwrap();
+    }
+    let ran = run(example("quickstart")
+        .arg(folder.path())
+        .env("OTEL_TRACES_EXPORTER", "console")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "600000"));
+    assert_eq!(ran.number(" spans exported"), 2 * FILES as u64 + 1);
+    let lines = |start: &str| {
+        ran.stdout
+            .lines()
+            .filter(|line| line.starts_with(start))
+            .count()
+    };
+    assert_eq!(lines("quickstart "), 1, "{}", ran.stdout);
+    assert_eq!(lines("  hash_file "), FILES, "{}", ran.stdout);
+    assert_eq!(lines("    sha256_of "), FILES, "{}", ran.stdout);
 }
 
 #[test]
