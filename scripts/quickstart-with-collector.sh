@@ -5,68 +5,64 @@
 #
 # FOLDER: what is hashed; by default the sources that cargo has unpacked. The collector is rotel
 # (https://pypi.org/project/rotel), which is installed into target/collector and prints what it
-# gets. The manifest, the spans with their parents, and the metrics are compared with the totals
-# that the quickstart prints.
+# gets. It is spoken to by http/protobuf and by grpc, with gzip in both; each has an endpoint that
+# takes nothing else. The manifest, the spans with their parents, and the metrics are compared with
+# the totals that the quickstart prints.
 #
-# Exit status: 0 all is equal; 1 something is not; 2 the collector cannot be had.
+# PROFILE=dev compiles in less time, and hashes in more.
+#
+# Exit status: 0 all is equal; 1 something is not; 77 the collector cannot be had.
 set -euo pipefail
 
 folder=${1:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 folder=$(realpath "$folder")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/common.sh
 here=$PWD/target/collector
 agent=$here/venv/lib/python3.11/site-packages/rotel/rotel-agent
 log=$here/rotel.log
+profile=${PROFILE:-release}
 
 main() {
     install_rotel
-    cargo build --quiet --release --example quickstart
-    start_rotel
-    run_quickstart
-    wait_for_spans
-    stop_rotel
-    compare
-}
-
-give_up() {
-    echo "$0: $*" >&2
-    exit 2
+    cargo build --quiet --profile "$profile" --features grpc --example quickstart
+    for protocol in http/protobuf grpc; do
+        printf '\n-- %s, gzip --\n' "$protocol"
+        start_rotel
+        run_quickstart
+        wait_for_spans
+        stop
+        compare
+    done
 }
 
 install_rotel() {
     mkdir -p "$here"
     if [ ! -x "$agent" ]; then
-        command -v python3.11 >/dev/null ||
-            give_up "python3.11 is needed: rotel's program is linked to its library"
-        python3.11 -m venv "$here/venv"
-        "$here/venv/bin/pip" install --quiet --disable-pip-version-check rotel
+        # Its program is linked to the library of just this one.
+        need python3.11
+        { python3.11 -m venv "$here/venv" &&
+            "$here/venv/bin/pip" install --quiet --disable-pip-version-check rotel; } ||
+            give_up "pip cannot have rotel"
     fi
     if ! "$agent" --version >/dev/null 2>&1; then
-        install_python_library
+        debian_package libpython3.11
         "$agent" --version >/dev/null || give_up "rotel does not start"
     fi
 }
 
-# The wheel has a program that is linked to a library of Debian's package.
-install_python_library() {
-    local install="apt-get install -y --no-install-recommends libpython3.11"
-    echo "rotel needs libpython3.11: $install" >&2
-    [ "$(id -u)" = 0 ] || give_up "only root can install libpython3.11"
-    $install >&2
-}
-
-free_port() {
-    "$here/venv/bin/python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 start_rotel() {
-    port=$(free_port)
+    local http grpc
+    http=$(free_port) grpc=$(free_port)
+    case $protocol in
+        grpc) port=$grpc ;;
+        *) port=$http ;;
+    esac
     "$agent" start --exporter blackhole \
-        --otlp-http-endpoint "127.0.0.1:$port" --otlp-grpc-endpoint "127.0.0.1:$(free_port)" \
+        --otlp-http-endpoint "127.0.0.1:$http" --otlp-grpc-endpoint "127.0.0.1:$grpc" \
         --debug-log traces --debug-log metrics --debug-log-verbosity detailed \
         >"$log" 2>&1 &
-    rotel=$!
-    trap stop_rotel EXIT
+    started+=($!)
     for _ in $(seq 100); do
         (: </dev/tcp/127.0.0.1/"$port") 2>/dev/null && return
         sleep 0.1
@@ -74,16 +70,12 @@ start_rotel() {
     give_up "rotel does not listen; see $log"
 }
 
-stop_rotel() {
-    trap - EXIT
-    kill "$rotel" 2>/dev/null && wait "$rotel" 2>/dev/null || true
-}
-
 run_quickstart() {
     OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp \
-        OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf \
+        OTEL_EXPORTER_OTLP_PROTOCOL="$protocol" OTEL_EXPORTER_OTLP_COMPRESSION=gzip \
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$port" \
-        target/release/examples/quickstart --manifest "$here/sums" "$folder" | tee "$here/totals"
+        "target/${profile/dev/debug}/examples/quickstart" --manifest "$here/sums" "$folder" |
+        tee "$here/totals"
     sha256sum --check --strict --quiet "$here/sums"
     echo "$(wc -l <"$here/sums") sums are those that sha256sum finds"
 }
