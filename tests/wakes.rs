@@ -18,7 +18,7 @@ use telemetry_rt::sync::oneshot;
 use telemetry_rt::task::{self, LocalSet, block_in_place, yield_now};
 use telemetry_rt::time::sleep;
 
-const SHORT: Duration = Duration::from_millis(2);
+const SHORT: Duration = Duration::from_millis(20);
 
 fn named(name: &str) -> task::Builder<'_> {
     task::Builder::new().name(name)
@@ -280,7 +280,7 @@ fn local_tasks_are_told_who_woke_them() {
         LocalSet::new().block_on(&observed.runtime, async move {
             let (sender, receiver) = oneshot::channel();
             let remote = named("remote").spawn_local(receiver);
-            let timed = named("timed").spawn_local(sleep(SHORT));
+            let timed = named("timed").spawn_local(async { sleep(SHORT).await });
             let (to_sibling, from_sibling) = oneshot::channel();
             let sibling = named("sibling").spawn_local(from_sibling);
             thread::spawn(move || {
@@ -308,7 +308,10 @@ fn wakes_are_counted_by_cause_and_are_as_many_as_the_polls() {
     on_each(|builder| {
         let observed = detailed(builder);
         observed.runtime.block_on(async {
-            named("one").spawn(sleep(SHORT)).await.unwrap();
+            named("one")
+                .spawn(async { sleep(SHORT).await })
+                .await
+                .unwrap();
             named("two").spawn(yield_now()).await.unwrap();
             task::spawn_blocking(|| ()).await.unwrap();
         });
