@@ -180,15 +180,15 @@ impl Facts<'_> {
         let processes = self.merged();
         let durations = processes.iter();
         let durations = durations.map(|(series, merged)| period.histogram(series, merged));
-        metrics.push(Metric {
-            name: "process.duration".into(),
-            description: "How long processes took, from spawn to end.".into(),
-            unit: "s".into(),
-            data: MetricData::Histogram {
+        metrics.push(metric(
+            "process.duration",
+            "How long processes took, from spawn to end.",
+            "s",
+            MetricData::Histogram {
                 bounds: Arc::clone(&BOUNDS),
                 points: durations.collect(),
             },
-        });
+        ));
         let counts = processes.iter();
         let counts = counts.map(|(series, merged)| (series.attributes(), merged.durations.count));
         metrics.push(period.counter(
@@ -328,14 +328,8 @@ impl Period {
         unit: &'static str,
         points: impl IntoIterator<Item = (Vec<KeyValue>, u64)>,
     ) -> Metric {
-        Metric {
-            name: name.into(),
-            description: description.into(),
-            unit: unit.into(),
-            data: MetricData::Gauge {
-                points: self.numbers(points),
-            },
-        }
+        let points = self.numbers(points);
+        metric(name, description, unit, MetricData::Gauge { points })
     }
 
     fn numbers(&self, points: impl IntoIterator<Item = (Vec<KeyValue>, u64)>) -> Vec<NumberPoint> {
@@ -357,15 +351,25 @@ impl Period {
         unit: &'static str,
         points: impl IntoIterator<Item = (Vec<KeyValue>, u64)>,
     ) -> Metric {
-        Metric {
-            name: name.into(),
-            description: description.into(),
-            unit: unit.into(),
-            data: MetricData::Sum {
-                monotonic: true,
-                points: self.numbers(points),
-            },
-        }
+        let data = MetricData::Sum {
+            monotonic: true,
+            points: self.numbers(points),
+        };
+        metric(name, description, unit, data)
+    }
+}
+
+pub(super) fn metric(
+    name: &'static str,
+    description: &'static str,
+    unit: &'static str,
+    data: MetricData,
+) -> Metric {
+    Metric {
+        name: name.into(),
+        description: description.into(),
+        unit: unit.into(),
+        data,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use opentelemetry::KeyValue;
 
-use super::collect::BOUNDS;
+use super::collect::{BOUNDS, metric};
 use super::metric::{Metric, MetricData, Number, NumberPoint};
 use super::period::Period;
 use crate::record::{Counter, Distribution, Gauges, HealthSnapshot, ShardHealth, WakeCause};
@@ -42,15 +42,11 @@ fn distributions(health: &HealthSnapshot, period: Period, metrics: &mut Vec<Metr
         let mut sum = Distribution::default();
         health.all().for_each(|shard| sum.add(part(shard)));
         let point = (sum.count > 0).then(|| period.distribution(Vec::new(), &sum, Vec::new()));
-        metrics.push(Metric {
-            name: name.into(),
-            description: description.into(),
-            unit: "s".into(),
-            data: MetricData::Histogram {
-                bounds: BOUNDS.clone(),
-                points: point.into_iter().collect(),
-            },
-        });
+        let data = MetricData::Histogram {
+            bounds: BOUNDS.clone(),
+            points: point.into_iter().collect(),
+        };
+        metrics.push(metric(name, description, "s", data));
     }
 }
 
@@ -155,15 +151,15 @@ fn busy(health: &HealthSnapshot, period: Period) -> Metric {
         time: period.time,
         value: Number::Float(shard.busy_nanos as f64 / 1e9),
     });
-    Metric {
-        name: "executor.worker.busy".into(),
-        description: "How long a worker was not asleep.".into(),
-        unit: "s".into(),
-        data: MetricData::Sum {
+    metric(
+        "executor.worker.busy",
+        "How long a worker was not asleep.",
+        "s",
+        MetricData::Sum {
             monotonic: true,
             points: points.collect(),
         },
-    }
+    )
 }
 
 fn driver(health: &HealthSnapshot, period: Period, metrics: &mut Vec<Metric>) {

@@ -26,9 +26,12 @@ mod deadline;
 mod drain;
 mod exemplars;
 mod exporter;
+#[cfg(any(feature = "otlp", feature = "prometheus"))]
+mod gzip;
 mod health;
 mod length;
 mod metric;
+mod panics;
 mod period;
 mod policy;
 mod polls;

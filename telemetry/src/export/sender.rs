@@ -11,6 +11,7 @@ use super::collect::{Failures, MetricSource};
 use super::diagnostics::warn;
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
+use super::panics::message_of;
 use super::queue::{End, Queue, Queued, Schedule, Turn};
 use super::span_data::Converter;
 use crate::record::Recorder;
@@ -228,11 +229,7 @@ fn warn_of(exporter: &str, result: &Result<(), ExportError>) {
 /// Runs code of an exporter; a panic is an error like any other.
 fn caught(call: impl FnOnce() -> Result<(), ExportError>) -> Result<(), ExportError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
+        let message = message_of(&*payload);
         Err(ExportError::new(format!("it panicked: {message}")))
     })
 }

@@ -2,11 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use telemetry_rt_clock::instant;
 
 use super::endpoint::{Endpoint, Protocol};
@@ -14,6 +11,7 @@ use super::failure::{Failure, shortened};
 use super::http::Http;
 use crate::export::deadline::deadline_after;
 use crate::export::exporter::{ExportError, Signal};
+use crate::export::gzip::gzip;
 use crate::export::stop::Stop;
 
 /// As much of a reply is read; a collector that sends more is not understood.
@@ -73,7 +71,7 @@ impl Client {
     /// Sends a request and returns the reply to it, once there is one that says it was accepted.
     pub(super) fn send(&self, body: Vec<u8>) -> Result<Vec<u8>, ExportError> {
         let body = match self.gzip {
-            true => compressed(&body),
+            true => gzip(&body),
             false => body,
         };
         self.rest();
@@ -162,10 +160,4 @@ fn transport(endpoint: Endpoint, signal: Signal) -> Box<dyn Transport> {
         #[cfg(feature = "grpc")]
         Protocol::Grpc => Box::new(super::grpc::Grpc::new(endpoint, signal)),
     }
-}
-
-fn compressed(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.expect("a vector takes all that is written")
 }

@@ -8,14 +8,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use telemetry_rt_clock::{instant, wall};
 
 use super::negotiate::{Format, takes_gzip};
 use super::text;
 use crate::export::collect::MetricSource;
 use crate::export::deadline::deadline_after;
+use crate::export::gzip::gzip;
 
 const MOST_HEAD: usize = 8 * 1024;
 const MOST_HEADERS: usize = 64;
@@ -204,7 +203,7 @@ impl Request {
             shows_body: true,
         };
         if takes_gzip(&self.accept_encoding) {
-            answer.body = packed(&answer.body);
+            answer.body = gzip(&answer.body);
             answer.more += "Content-Encoding: gzip\r\n";
         }
         answer
@@ -232,14 +231,6 @@ fn path_of(target: &str) -> &str {
         _ => target,
     };
     path.split('?').next().unwrap_or_default()
-}
-
-fn packed(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(body)
-        .and_then(|()| encoder.finish())
-        .expect("writing into memory cannot fail")
 }
 
 struct Answer {

@@ -34,8 +34,8 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, InstrumentationScope, Key, KeyValue};
 use telemetry_rt_clock::{Anchor, wall};
 
-use super::panics::message_of;
 use crate::export::diagnostics::warn;
+use crate::export::panics::message_of;
 use crate::export::policy::rootless;
 use crate::export::polls;
 use crate::export::span_data::{Ledger, attributes, name_of, scope, status};

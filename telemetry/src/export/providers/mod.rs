@@ -13,7 +13,6 @@
 mod budget;
 mod foreign;
 mod ids;
-mod panics;
 mod parting;
 mod replay_metrics;
 mod replay_spans;

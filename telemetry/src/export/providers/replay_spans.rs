@@ -18,9 +18,9 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::ids::{Ids, Sampling, forced};
-use super::panics::message_of;
 use crate::export::env::{Env, process_variable};
 use crate::export::exporter::{ExportError, Exporter, Signal};
+use crate::export::panics::message_of;
 use crate::export::policy::Rootless;
 use crate::export::span_data::scope;
 use crate::export::variables;

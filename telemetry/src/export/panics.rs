@@ -1,4 +1,4 @@
-//! What a panic of an application's provider says.
+//! What a panic of an application's code says: of an exporter, or of a provider.
 
 use std::any::Any;
 
