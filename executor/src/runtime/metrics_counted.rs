@@ -180,7 +180,7 @@ impl RuntimeMetrics {
 
     #[track_caller]
     fn worker(&self, worker: usize) -> ShardHealth {
-        self.health().workers.swap_remove(worker)
+        self.handle.recorder().worker_health(worker)
     }
 }
 

@@ -129,14 +129,30 @@ impl Recorder {
 
     /// What was counted about the runtime itself.
     pub fn health(&self) -> HealthSnapshot {
-        let (scale, age) = (Scale::current(), || self.age(ticks()));
-        let read = |shard: &Shard| shard.health.read(scale, age);
         HealthSnapshot {
-            workers: self.worker_shards().iter().map(read).collect(),
-            others: read(self.other_shard()),
+            workers: self
+                .worker_shards()
+                .iter()
+                .map(|shard| self.read_health(shard))
+                .collect(),
+            others: self.read_health(self.other_shard()),
             gauges: self.ask(|observed| observed.gauges()).unwrap_or_default(),
-            age_nanos: scale.nanos(age()),
+            age_nanos: Scale::current().nanos(self.age(ticks())),
         }
+    }
+
+    /// What one worker counted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no worker of that number.
+    #[track_caller]
+    pub fn worker_health(&self, worker: usize) -> ShardHealth {
+        self.read_health(&self.worker_shards()[worker])
+    }
+
+    fn read_health(&self, shard: &Shard) -> ShardHealth {
+        shard.health.read(Scale::current(), || self.age(ticks()))
     }
 
     /// Ticks since the recorder was made.

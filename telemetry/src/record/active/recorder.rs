@@ -379,8 +379,8 @@ impl Recorder {
         self.inner.workers.get(shard).unwrap_or(&self.inner.others)
     }
 
-    /// Hands over a span of a thread that is no worker; tells whether there was room. The drain is called while the way is more
-    /// than a quarter full, as by the workers' rings.
+    /// Hands over a span of a thread that is no worker; tells whether there was room. The drain is
+    /// called while the way is more than a quarter full, as by the workers' rings.
     pub(super) fn hand_over_shared(&self, span: SpanRecord) -> bool {
         let way = &self.inner.from_others;
         let handed = way.push(span).is_ok();
