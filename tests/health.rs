@@ -229,6 +229,11 @@ fn a_worker_that_has_work_does_not_park() {
         .runtime
         .block_on(async { sleep(Duration::from_millis(1)).await });
     assert!(metrics.worker_park_count(0) >= 1);
+    // Each sleep is over by now.
+    assert_eq!(
+        metrics.worker_park_unpark_count(0),
+        2 * metrics.worker_park_count(0)
+    );
     let parks = metrics.worker_park_count(0) as f64;
     assert_eq!(observed.end().total("executor.worker.parks", &[]), parks);
 }

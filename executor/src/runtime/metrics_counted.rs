@@ -29,6 +29,14 @@ impl RuntimeMetrics {
         self.worker(worker).count(Counter::Parks)
     }
 
+    /// How often a worker went to sleep, and how often it went on, together: an odd number while it
+    /// sleeps.
+    #[track_caller]
+    pub fn worker_park_unpark_count(&self, worker: usize) -> u64 {
+        let health = self.worker(worker);
+        health.count(Counter::Parks) + health.count(Counter::Unparks)
+    }
+
     /// How often a worker was woken and found nothing to do.
     #[track_caller]
     pub fn worker_noop_count(&self, worker: usize) -> u64 {

@@ -10,6 +10,8 @@ pub enum Counter {
     ForcedYields,
     /// Times a worker went to sleep.
     Parks,
+    /// Times a worker went on after a sleep.
+    Unparks,
     /// Times a worker was woken, looked, and found nothing.
     EmptyWakeUps,
     /// Times a worker took tasks from another's queue.
@@ -32,7 +34,7 @@ pub enum Counter {
 
 impl Counter {
     /// How many there are; they are numbered from zero.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 }
 
 /// Numbers of the moment, which only the scheduler knows.

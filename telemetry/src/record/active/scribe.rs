@@ -178,6 +178,7 @@ impl Scribe {
     pub fn unparked(&self) {
         self.resumed();
         self.start_work();
+        self.count(Counter::Unparks, 1);
         if let Some(lane) = &self.lane {
             lane.unparked(self.now.get());
         }
