@@ -32,6 +32,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ),
     ("telemetry/src/record/active/ids.rs", "hearing of a fork"),
     ("telemetry/src/record/active/ring.rs", "the slots of a ring"),
+    (
+        "telemetry/src/record/active/thread.rs",
+        "the lane of a thread, without a destructor",
+    ),
 ];
 
 /// The one file that reads clocks.

@@ -158,7 +158,8 @@ impl Traced {
         let scribe = self.recorder.other();
         let id = self.id.number();
         let process = &mut self.account().process(id, ProcessType::Future);
-        let poll = scribe.poll_reached(process);
+        let mut poll = PollGuard::default();
+        scribe.poll_reached(&mut poll, process);
         Turn { scribe, poll }
     }
 }
@@ -185,15 +186,15 @@ impl Turn {
         drop(scribe.ended(process, ending));
     }
 
-    fn end_cancelled(self, mut traced: Traced) {
+    fn end_cancelled(mut self, mut traced: Traced) {
         let id = traced.id.number();
         let process = &mut traced.account().process(id, ProcessType::Future);
-        self.scribe.drop_ended(self.poll, process);
+        self.scribe.drop_ended(&mut self.poll, process);
         drop(self.scribe.ended(process, Ending::Cancelled));
     }
 
     /// Ends the poll, and gives the pen back. That the task was made to yield is told of the task.
-    fn close(self, traced: &mut Traced, waiting: Option<Waiting>) -> Scribe {
+    fn close(mut self, traced: &mut Traced, waiting: Option<Waiting>) -> Scribe {
         let end = PollEnd {
             wakes: 1,
             waiting,
@@ -201,7 +202,7 @@ impl Turn {
         };
         let id = traced.id.number();
         let process = &mut traced.account().process(id, ProcessType::Future);
-        self.scribe.poll_ended(self.poll, process, end);
+        self.scribe.poll_ended(&mut self.poll, process, end);
         self.scribe
     }
 }

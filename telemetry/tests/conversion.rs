@@ -11,7 +11,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanLimits};
 use telemetry_rt_telemetry::export::{InMemory, Metric, MetricData, Otel, OtelBuilder};
 use telemetry_rt_telemetry::record::{
-    Ending, Lineage, NameList, Outcome, PollEnd, ProcessType, Spawning, Waiting,
+    Ending, Lineage, NameList, Outcome, PollEnd, PollGuard, ProcessType, Spawning, Waiting,
 };
 
 fn exported(otel: OtelBuilder, run: impl FnOnce(&Bench)) -> (Vec<SpanData>, Vec<Metric>) {
@@ -36,13 +36,14 @@ fn busy_scheduled_and_idle_add_up_to_the_length_to_the_nanosecond() {
             let wake = account.first_wake();
             let process = &mut task(&mut account, round);
             for step in 0..round % 5 {
-                let poll = bench.worker.poll_started(process, &wake);
+                let mut poll = PollGuard::default();
+                bench.worker.poll_started(&mut poll, process, &wake);
                 std::hint::black_box((0..round * 100).sum::<u64>());
                 let end = PollEnd {
                     waiting: Some(Waiting::ALL[step as usize]),
                     ..done(1)
                 };
-                bench.worker.poll_ended(poll, process, end);
+                bench.worker.poll_ended(&mut poll, process, end);
                 // Idle until it is woken, scheduled until the worker is back.
                 bench.worker.paused();
                 std::thread::sleep(Duration::from_micros(50));
@@ -77,8 +78,9 @@ fn a_span_says_what_its_task_is_and_where_it_comes_from() {
         let mut account = bench.spawn(None);
         let wake = account.first_wake();
         let process = &mut task(&mut account, 77);
-        let poll = bench.worker.poll_started(process, &wake);
-        bench.worker.poll_ended(poll, process, done(2));
+        let mut poll = PollGuard::default();
+        bench.worker.poll_started(&mut poll, process, &wake);
+        bench.worker.poll_ended(&mut poll, process, done(2));
         drop(bench.worker.ended(process, FINISHED));
     });
     assert_eq!(span.name, "Fetch");
@@ -210,8 +212,9 @@ fn a_function_on_the_blocking_pool_says_how_long_it_queued_and_where_it_ran() {
         let wake = account.first_wake();
         let process = &mut account.process(1, ProcessType::Blocking);
         std::thread::sleep(Duration::from_millis(2));
-        let poll = thread.poll_started(process, &wake);
-        thread.poll_ended(poll, process, done(1));
+        let mut poll = PollGuard::default();
+        thread.poll_started(&mut poll, process, &wake);
+        thread.poll_ended(&mut poll, process, done(1));
         drop(thread.ended(process, FINISHED));
     });
     assert_eq!(

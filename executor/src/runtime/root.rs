@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use telemetry_rt_reactor::leaf;
 use telemetry_rt_telemetry::record::{
-    Ending, Lineage, Meta, PollEnd, Process, ProcessType, Recorder, Scribe, Spawning, TaskDetail,
-    TaskRecord, TaskScope, TaskView, Viewer, WakeCause, WakeStamp, outcome_of,
+    Ending, Lineage, Meta, PollEnd, PollGuard, Process, ProcessType, Recorder, Scribe, Spawning,
+    TaskDetail, TaskRecord, TaskScope, TaskView, Viewer, WakeCause, WakeStamp, outcome_of,
 };
 
 use crate::registry::Live;
@@ -120,7 +120,8 @@ impl Root {
         let Root { scope, scribe } = self;
         let process = &mut process(signal, scope);
         let at_work = scribe.at_work(WakeCause::Task);
-        let poll = scribe.poll_started(process, &signal.ready);
+        let mut poll = PollGuard::default();
+        scribe.poll_started(&mut poll, process, &signal.ready);
         let outer = leaf::begin_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             future.poll(&mut Context::from_waker(waker))
@@ -131,7 +132,7 @@ impl Root {
             waiting: matches!(polled, Ok(Poll::Pending)).then(|| waiting_of(left)),
             exhausted: left.exhausted,
         };
-        scribe.poll_ended(poll, process, end);
+        scribe.poll_ended(&mut poll, process, end);
         drop(at_work);
         if !matches!(polled, Ok(Poll::Pending)) {
             signal.end();

@@ -43,14 +43,17 @@ impl Slot {
     /// The slot of tasks that are in no registry.
     pub(crate) const NONE: Slot = Slot(u64::MAX);
 
+    #[inline]
     pub(crate) fn new(shard: usize, key: usize) -> Slot {
         Slot((shard as u64) << 32 | key as u64)
     }
 
+    #[inline]
     pub(crate) fn shard(self) -> usize {
         (self.0 >> 32) as usize
     }
 
+    #[inline]
     pub(crate) fn key(self) -> usize {
         (self.0 & u64::from(u32::MAX)) as usize
     }
@@ -126,6 +129,7 @@ where
     ///
     /// The caller vouches for the threads: if future, output or scheduler are not `Send`, the
     /// `Notified` may only be run on the thread that made it.
+    #[inline]
     pub(crate) fn into_cell(self) -> Spawned<F::Output> {
         let vtable = match self.awaited_as {
             Waiting::Blocking => harness::vtable_blocking::<F, S>(),

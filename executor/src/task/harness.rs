@@ -101,9 +101,9 @@ unsafe fn cell_of<'a, F: Future, S>(header: NonNull<Header>) -> &'a Cell<F, S> {
 unsafe fn poll<F: Future + 'static, S: Schedule>(header: NonNull<Header>, pen: &Pen<'_>) {
     // SAFETY: rule 1: a task that may be polled lives.
     let cell = unsafe { cell_of::<F, S>(header) };
-    let polling = cell.header.state.start_poll();
-    let turn = Turn::start(cell, pen, polling);
-    let end = match polling.cancelled {
+    let mut turn = Turn::new(cell, pen);
+    turn.start();
+    let end = match turn.polling.cancelled {
         true => turn.drop_future(),
         // SAFETY: the cell lives until the poll is over, and the waker is not dropped.
         false => turn.poll_future(&*unsafe { borrowed_waker(header) }),
@@ -114,34 +114,41 @@ unsafe fn poll<F: Future + 'static, S: Schedule>(header: NonNull<Header>, pen: &
     }
 }
 
-/// One turn of a task: the time in which this thread has the right to poll it.
+/// One turn of a task: the time in which this thread has the right to poll it. It is not moved, for
+/// the sake of the [`PollGuard`].
 struct Turn<'a, F: Future, S> {
     cell: &'a Cell<F, S>,
     pen: &'a Pen<'a>,
     polling: Polling,
     poll: PollGuard,
-    outer: leaf::Outer,
+    outer: Option<leaf::Outer>,
     outer_task: Option<Id>,
 }
 
 impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     #[inline]
-    fn start(cell: &'a Cell<F, S>, pen: &'a Pen<'a>, polling: Polling) -> Self {
-        let poll = with_process(cell, |process| {
-            cell.scheduler.adopt(process);
-            let ready = &cell.header.ready;
-            let poll = pen.write(|scribe| scribe.poll_started(process, ready));
-            ready.answered();
-            poll
-        });
+    fn new(cell: &'a Cell<F, S>, pen: &'a Pen<'a>) -> Self {
         Turn {
             cell,
             pen,
-            polling,
-            poll,
-            outer: leaf::begin_poll(),
-            outer_task: context::set_task_id(Some(cell.id)),
+            polling: cell.header.state.start_poll(),
+            poll: PollGuard::default(),
+            outer: None,
+            outer_task: None,
         }
+    }
+
+    #[inline]
+    fn start(&mut self) {
+        let (cell, pen, poll) = (self.cell, self.pen, &mut self.poll);
+        with_process(cell, |process| {
+            cell.scheduler.adopt(process);
+            let ready = &cell.header.ready;
+            pen.write(|scribe| scribe.poll_started(poll, process, ready));
+            ready.answered();
+        });
+        self.outer = Some(leaf::begin_poll());
+        self.outer_task = context::set_task_id(Some(cell.id));
     }
 
     /// Polls the future. `None` if it is pending.
@@ -210,7 +217,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
 
     /// Leaves the task to whoever wakes it.
     #[inline]
-    fn pend(self, header: NonNull<Header>) {
+    fn pend(&mut self, header: NonNull<Header>) {
         let cell = self.cell;
         let polling = self.polling;
         self.leave(Left::Pending);
@@ -231,7 +238,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     }
 
     /// Stores the result, tells the joiner, and ends the life of the task.
-    fn complete(self, header: NonNull<Header>, result: Result<F::Output, JoinError>) {
+    fn complete(&mut self, header: NonNull<Header>, result: Result<F::Output, JoinError>) {
         let (cell, pen) = (self.cell, self.pen);
         let result = match result {
             Ok(output) => {
@@ -255,7 +262,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
         }
     }
 
-    fn leave_with(self, error: JoinError) -> JoinError {
+    fn leave_with(&mut self, error: JoinError) -> JoinError {
         if error.is_cancelled() {
             self.leave_for_good(Ending::Cancelled);
             return error;
@@ -268,7 +275,7 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
     }
 
     /// Ends the poll, and the account of the task with it.
-    fn leave_for_good(self, ending: Ending<'_>) {
+    fn leave_for_good(&mut self, ending: Ending<'_>) {
         let (cell, pen) = (self.cell, self.pen);
         self.leave(Left::Done);
         let left = with_process(cell, |process| {
@@ -280,18 +287,19 @@ impl<'a, F: Future + 'static, S: Schedule> Turn<'a, F, S> {
 
     /// Ends the poll: closes the account of it, and gives the thread back its own state.
     #[inline]
-    fn leave(self, left: Left) {
+    fn leave(&mut self, left: Left) {
         context::set_task_id(self.outer_task);
-        let of_leaves = leaf::end_poll(self.outer);
+        let of_leaves = self.outer.take().map(leaf::end_poll).unwrap_or_default();
         let end = PollEnd {
             wakes: self.polling.wakes,
             waiting: matches!(left, Left::Pending).then(|| waiting_of(of_leaves)),
             exhausted: of_leaves.exhausted,
         };
+        let (pen, poll, cancelled) = (self.pen, &mut self.poll, self.polling.cancelled);
         with_process(self.cell, |process| {
-            self.pen.write(|scribe| match self.polling.cancelled {
-                true => scribe.drop_ended(self.poll, process),
-                false => scribe.poll_ended(self.poll, process, end),
+            pen.write(|scribe| match cancelled {
+                true => scribe.drop_ended(poll, process),
+                false => scribe.poll_ended(poll, process, end),
             });
         });
     }

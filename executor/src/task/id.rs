@@ -13,6 +13,7 @@ use crate::runtime::context;
 pub struct Id(NonZeroU64);
 
 impl Id {
+    #[inline]
     pub(crate) fn next() -> Id {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         loop {
@@ -23,6 +24,7 @@ impl Id {
         }
     }
 
+    #[inline]
     pub(crate) fn number(self) -> u64 {
         self.0.get()
     }

@@ -41,6 +41,7 @@ impl<T> RefUnwindSafe for JoinHandle<T> {}
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
+    #[inline]
     pub(super) fn new(task: TaskRef) -> JoinHandle<T> {
         JoinHandle {
             task,
@@ -76,6 +77,7 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Poll::Ready(unit) = leaf::poll_proceed(cx) else {
             return Poll::Pending;
@@ -96,6 +98,7 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
         let header = self.task.pointer();
         // SAFETY: rule 1: this handle owns a reference.

@@ -4,6 +4,7 @@ use telemetry_rt_reactor::leaf::{self, Left};
 use telemetry_rt_telemetry::record::{Waiting, WakeCause};
 
 /// Who is waking tasks on this thread, if it is the reactor.
+#[inline]
 pub(crate) fn waking_reactor() -> Option<WakeCause> {
     leaf::waking().map(|what| match what {
         leaf::Waiting::Timer => WakeCause::Timer,
@@ -12,6 +13,7 @@ pub(crate) fn waking_reactor() -> Option<WakeCause> {
 }
 
 /// What a task waits for that is pending.
+#[inline]
 pub(crate) fn waiting_of(left: Left) -> Waiting {
     match left.waiting {
         leaf::Waiting::Other => Waiting::Other,

@@ -27,28 +27,34 @@ impl TaskRef {
     /// # Safety
     ///
     /// The caller hands over one reference that it owns (rule 1).
+    #[inline]
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> TaskRef {
         TaskRef(header)
     }
 
+    #[inline]
     pub(super) fn pointer(&self) -> NonNull<Header> {
         self.0
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: rule 1: the reference that this owns keeps the cell alive.
         unsafe { self.0.as_ref() }
     }
 
+    #[inline]
     pub(super) fn state(&self) -> &State {
         &self.header().state
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> Id {
         // SAFETY: rule 4, and the pointer is that of a live cell.
         unsafe { (self.header().vtable.id)(self.0) }
     }
 
+    #[inline]
     pub(crate) fn awaited_as(&self) -> Waiting {
         self.header().vtable.awaited_as
     }
@@ -94,6 +100,7 @@ impl Notified {
     /// # Safety
     ///
     /// The caller has got the right to poll from a transition of the state, and gives it up.
+    #[inline]
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Notified {
         Notified(header)
     }
@@ -118,11 +125,13 @@ impl Notified {
     }
 
     /// A pointer for a registry of live tasks.
+    #[inline]
     pub(crate) fn live(&self) -> LiveTask {
         LiveTask(self.0)
     }
 
     /// Says where the task is registered. To be called once, before the first poll.
+    #[inline]
     pub(crate) fn set_slot(&self, slot: Slot) {
         // SAFETY: rule 2: this value is the right to poll, so the task lives.
         let set_slot = unsafe { self.0.as_ref() }.vtable.set_slot;
@@ -174,6 +183,7 @@ impl LiveTask {
 /// # Safety
 ///
 /// The caller has got the right to poll from a transition of the state, and gives it up.
+#[inline]
 unsafe fn schedule(header: NonNull<Header>) {
     // SAFETY: rule 1: whoever has the right to poll knows that the task lives.
     let task = unsafe { header.as_ref() };
@@ -190,6 +200,7 @@ unsafe fn schedule(header: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller has got the right to poll from a transition of the state.
+#[inline]
 unsafe fn note_wake(header: NonNull<Header>) {
     // SAFETY: rule 1: whoever has the right to poll knows that the task lives.
     let task = unsafe { header.as_ref() };
@@ -203,6 +214,7 @@ unsafe fn note_wake(header: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller has a reference to the task.
+#[inline]
 unsafe fn note_further_wake(header: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the task alive.
     let task = unsafe { header.as_ref() };
@@ -220,6 +232,7 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(clone_waker, wake, wake_by_re
 /// # Safety
 ///
 /// The task must live as long as the waker is used, and the waker must not be dropped.
+#[inline]
 pub(super) unsafe fn borrowed_waker(header: NonNull<Header>) -> ManuallyDrop<Waker> {
     let raw = RawWaker::new(header.as_ptr().cast(), &WAKER);
     // SAFETY: the functions of the table keep the contract of `RawWaker`: they are thread-safe,
@@ -230,6 +243,7 @@ pub(super) unsafe fn borrowed_waker(header: NonNull<Header>) -> ManuallyDrop<Wak
 /// # Safety
 ///
 /// `data` is that of a waker whose reference the caller owns or borrows.
+#[inline]
 unsafe fn header_of(data: *const ()) -> NonNull<Header> {
     // SAFETY: wakers are made of a `NonNull` only.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }

@@ -112,24 +112,29 @@ pub(crate) struct AlreadyComplete;
 struct Word(u64);
 
 impl Word {
+    #[inline]
     fn wakes(self) -> u64 {
         self.0 & WAKES
     }
 
+    #[inline]
     fn has(self, flag: u64) -> bool {
         self.0 & flag != 0
     }
 
+    #[inline]
     fn references(self) -> u64 {
         self.0 / REFERENCE
     }
 
     /// Whether a wake of a task in this state need not be counted.
+    #[inline]
     fn needs_no_wake(self) -> bool {
         self.has(COMPLETE) || self.wakes() >= MANY_WAKES
     }
 
     /// What the thread has to do whose wake was added to this word.
+    #[inline]
     fn after_wake(self) -> Wake {
         // A wake that slipped through as the task completed stays counted: it means nothing any
         // more.
@@ -142,11 +147,13 @@ impl Word {
 
 impl State {
     /// A task that was just spawned: woken once, with a join handle.
+    #[inline]
     pub(crate) fn new() -> State {
         const LIFE_AND_JOIN_HANDLE: u64 = 2 * REFERENCE;
         State(AtomicU64::new(LIFE_AND_JOIN_HANDLE | JOIN_INTEREST | WAKE))
     }
 
+    #[inline]
     fn load(&self, ordering: Ordering) -> Word {
         Word(self.0.load(ordering))
     }
@@ -195,6 +202,7 @@ impl State {
     }
 
     /// Whether the task was woken and no poll has answered yet. Out of date when it is read.
+    #[inline]
     pub(crate) fn is_awake(&self) -> bool {
         // Relaxed: told to people only.
         self.load(Ordering::Relaxed).wakes() > 0
@@ -239,6 +247,7 @@ impl State {
     }
 
     /// Publishes that the output is in its place.
+    #[inline]
     pub(crate) fn complete(&self) -> Completed {
         let before = Word(self.0.fetch_or(COMPLETE, Ordering::AcqRel));
         debug_assert!(!before.has(COMPLETE));
@@ -250,6 +259,7 @@ impl State {
 
     /// The join waker has been woken by the completing thread. Returns whether the join handle is
     /// gone, so that this thread must drop the waker.
+    #[inline]
     pub(crate) fn join_waker_woken(&self) -> bool {
         let before = Word(self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel));
         debug_assert!(before.has(COMPLETE) && before.has(JOIN_WAKER));
@@ -259,11 +269,13 @@ impl State {
     // ----- joining -----
 
     /// Whether the output is in its place. Acquire: if so, it is seen.
+    #[inline]
     pub(crate) fn is_complete(&self) -> bool {
         self.load(Ordering::Acquire).has(COMPLETE)
     }
 
     /// Whether the join waker is in its place, as the join handle left it.
+    #[inline]
     pub(crate) fn has_join_waker(&self) -> bool {
         // Acquire: pairs with `complete`; only the caller sets the flag.
         self.load(Ordering::Acquire).has(JOIN_WAKER)
@@ -271,16 +283,19 @@ impl State {
 
     /// The join handle has written its waker. Fails when the task is complete, then the waker
     /// still belongs to the join handle.
+    #[inline]
     pub(crate) fn publish_join_waker(&self) -> Result<(), AlreadyComplete> {
         self.change_unless_complete(|word| word | JOIN_WAKER)
     }
 
     /// The join handle takes its waker back to replace it. Fails when the task is complete, then
     /// the completing thread may be waking it.
+    #[inline]
     pub(crate) fn take_back_join_waker(&self) -> Result<(), AlreadyComplete> {
         self.change_unless_complete(|word| word & !JOIN_WAKER)
     }
 
+    #[inline]
     fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> Result<(), AlreadyComplete> {
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -291,6 +306,7 @@ impl State {
     }
 
     /// The join handle is being dropped. Its reference is still to be released.
+    #[inline]
     pub(crate) fn drop_join_handle(&self) -> JoinDropped {
         let change = |word: u64| {
             let without_interest = word & !JOIN_INTEREST;

@@ -223,8 +223,8 @@ pub struct Scribe;
 #[must_use = "the thread is at work only as long as the guard lives"]
 pub struct AtWork;
 
-/// A poll in progress.
-#[must_use = "the poll is in progress as long as the guard lives"]
+/// A poll, from its start to its end.
+#[derive(Default)]
 pub struct PollGuard;
 
 /// What the leaves of a poll left behind.
@@ -287,17 +287,21 @@ impl Scribe {
 
     /// The process is about to be polled on this thread.
     #[inline]
-    pub fn poll_started(&self, _process: &mut Process<'_>, _wake: &WakeStamp) -> PollGuard {
-        PollGuard
+    pub fn poll_started(
+        &self,
+        _poll: &mut PollGuard,
+        _process: &mut Process<'_>,
+        _wake: &WakeStamp,
+    ) {
     }
 
     /// The poll has ended.
     #[inline]
-    pub fn poll_ended(&self, _poll: PollGuard, _process: &mut Process<'_>, _end: PollEnd) {}
+    pub fn poll_ended(&self, _poll: &mut PollGuard, _process: &mut Process<'_>, _end: PollEnd) {}
 
     /// What was started was no poll, but the drop of a cancelled process.
     #[inline]
-    pub fn drop_ended(&self, _poll: PollGuard, _process: &mut Process<'_>) {}
+    pub fn drop_ended(&self, _poll: &mut PollGuard, _process: &mut Process<'_>) {}
 
     /// The process has ended.
     #[inline]

@@ -12,8 +12,8 @@ use telemetry_rt_telemetry::export::{
     Metric, MetricData, Number, Otel, Pipeline, Report, set_diagnostics,
 };
 use telemetry_rt_telemetry::record::{
-    Account, Ending, Lineage, Meta, Outcome, PollEnd, Process, ProcessType, Recorder, Scribe,
-    Spawning,
+    Account, Ending, Lineage, Meta, Outcome, PollEnd, PollGuard, Process, ProcessType, Recorder,
+    Scribe, Spawning,
 };
 
 pub const LONG: Duration = Duration::from_secs(20);
@@ -73,9 +73,10 @@ impl Bench {
         let wake = account.first_wake();
         let process = &mut task(&mut account, IDS.fetch_add(1, Ordering::Relaxed));
         self.worker.resumed();
-        let poll = self.worker.poll_started(process, &wake);
+        let mut poll = PollGuard::default();
+        self.worker.poll_started(&mut poll, process, &wake);
         inside();
-        self.worker.poll_ended(poll, process, done(1));
+        self.worker.poll_ended(&mut poll, process, done(1));
         drop(self.worker.ended(process, ending));
     }
 

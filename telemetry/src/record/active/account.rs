@@ -69,7 +69,7 @@ impl Beginning {
             span: SpanKeeping::None,
             trace_id: TraceId::INVALID,
             span_id: SpanId::INVALID,
-            parent: thread::polling().task,
+            parent: thread::polled_task(),
         }
     }
 }
@@ -82,11 +82,13 @@ impl Account {
     }
 
     /// The stamp that goes into the header beside the account: a process is ready when spawned.
+    #[inline]
     pub fn first_wake(&self) -> WakeStamp {
         WakeStamp::new(self.record.spawned(), WakeCause::Spawn)
     }
 
     /// The process, for whoever keeps its account in one piece.
+    #[inline]
     pub fn process(&mut self, id: u64, process_type: ProcessType) -> Process<'_> {
         Process {
             id,
@@ -97,6 +99,7 @@ impl Account {
         }
     }
 
+    #[inline]
     pub(super) fn begin(beginning: Beginning) -> Account {
         Account {
             record: TaskRecord::new(beginning.now, beginning.kind),
@@ -114,6 +117,7 @@ impl Account {
     }
 }
 
+#[inline]
 fn flags(counted: bool, span: SpanKeeping) -> u8 {
     let span = match span {
         SpanKeeping::None => 0,

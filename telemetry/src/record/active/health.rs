@@ -156,6 +156,7 @@ impl Recorder {
     }
 
     /// Ticks since the recorder was made.
+    #[inline]
     pub(super) fn age(&self, now: Ticks) -> u64 {
         now.since(self.started())
     }

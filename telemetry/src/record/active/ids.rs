@@ -21,6 +21,7 @@ thread_local! {
     static STATE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
+#[inline]
 fn next() -> u64 {
     let (state, generation) = STATE.get();
     // Relaxed: only written while a child has but this one thread.
@@ -56,6 +57,7 @@ fn watch_forks() {
     });
 }
 
+#[inline]
 fn next_nonzero() -> u64 {
     loop {
         match next() {
@@ -65,10 +67,12 @@ fn next_nonzero() -> u64 {
     }
 }
 
+#[inline]
 pub(super) fn new_trace_id() -> TraceId {
     TraceId::from(u128::from(next_nonzero()) << 64 | u128::from(next()))
 }
 
+#[inline]
 pub(super) fn new_span_id() -> SpanId {
     SpanId::from(next_nonzero())
 }

@@ -226,7 +226,7 @@ impl Recorder {
             },
             trace_id: begun.trace_id(),
             span_id: own.map_or(SpanId::INVALID, SpanContext::span_id),
-            parent: thread::polling().task,
+            parent: thread::polled_task(),
             context: begun.context,
         })
     }
@@ -335,6 +335,7 @@ impl Recorder {
         &self.inner.settings
     }
 
+    #[inline]
     pub(super) fn span_limit(&self) -> usize {
         self.inner
             .policy
@@ -343,11 +344,13 @@ impl Recorder {
     }
 
     /// Counts something on a thread that has no pen.
+    #[inline]
     pub fn count(&self, counter: Counter, number: u64) {
         let shard = &self.inner.others;
         shard.health.add(counter, number, shard.writers);
     }
 
+    #[inline]
     pub(super) fn started(&self) -> Ticks {
         self.inner.started
     }

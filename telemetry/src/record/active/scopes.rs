@@ -73,6 +73,7 @@ thread_local! {
 
 /// Where the frame further out begins.
 #[must_use = "what was open further out is lost unless it is given back"]
+#[derive(Clone, Copy, Default)]
 pub struct Outer {
     base: usize,
     not_send: PhantomData<*const ()>,
@@ -91,18 +92,11 @@ impl Scopes {
     /// Cost: a thread-local's read and write; for each open scope, an attach.
     #[inline]
     pub fn enter(&mut self) -> Outer {
-        let outer = FRAME.get();
-        FRAME.set(Frame {
-            base: outer.end,
-            end: outer.end,
-        });
+        let outer = enter_empty();
         if !self.open.is_empty() {
             self.attach_all();
         }
-        Outer {
-            base: outer.base,
-            not_send: PhantomData,
-        }
+        outer
     }
 
     #[cold]
@@ -122,11 +116,7 @@ impl Scopes {
         if !Scopes::thread_has_none() {
             self.detach_all();
         }
-        let inner = FRAME.get();
-        FRAME.set(Frame {
-            base: outer.base,
-            end: inner.base,
-        });
+        leave_empty(outer);
     }
 
     #[cold]
@@ -145,6 +135,30 @@ impl Scopes {
     fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
+}
+
+/// As [`Scopes::enter`], for an owner that has none open.
+#[inline]
+pub(super) fn enter_empty() -> Outer {
+    let outer = FRAME.get();
+    FRAME.set(Frame {
+        base: outer.end,
+        end: outer.end,
+    });
+    Outer {
+        base: outer.base,
+        not_send: PhantomData,
+    }
+}
+
+/// As [`Scopes::leave`], where none is open any more.
+#[inline]
+pub(super) fn leave_empty(outer: Outer) {
+    let inner = FRAME.get();
+    FRAME.set(Frame {
+        base: outer.base,
+        end: inner.base,
+    });
 }
 
 // What follows drops nothing of the user's while the stack is borrowed: neither a scope, nor a

@@ -19,7 +19,7 @@ use super::lane::Lane;
 use super::poll_log::{PollDetail, PollNote};
 use super::recorder::{Recorder, SHARED};
 use super::ring::{Producer, Pushed};
-use super::scopes::{Outer, Scopes};
+use super::scopes::{self, Scopes};
 use super::shard::{Shard, Writers};
 use super::span::SpanRecord;
 use super::task::{NO_WORKER, Started, WakeStamp};
@@ -38,15 +38,19 @@ pub struct Scribe {
     now: Cell<Ticks>,
 }
 
-/// A poll in progress: while this lives, the context of the process is current on the thread.
-#[must_use = "the context is current only as long as the guard lives"]
+/// A poll, from its start to its end. It stays where it was made: it is written and read in place,
+/// since moving it costs more than all it holds.
+#[derive(Default)]
 pub struct PollGuard {
     start: Ticks,
     scheduled: u64,
     cause: WakeCause,
+    /// Whether it goes on within another poll of this thread.
+    is_inner: bool,
+    /// Where the scopes of whoever is polled further out begin.
+    outer_scopes: scopes::Outer,
+    /// While this is there the context of the process is current on the thread.
     context: Option<ContextGuard>,
-    outer: Polling,
-    outer_scopes: Outer,
 }
 
 /// What the leaves of a poll left behind.
@@ -203,9 +207,9 @@ impl Scribe {
 
     // ----- polls -----
 
-    /// The process is about to be polled on this thread.
-    #[inline]
-    pub fn poll_started(&self, process: &mut Process<'_>, wake: &WakeStamp) -> PollGuard {
+    /// The process is about to be polled on this thread. The poll is told to `poll`, which
+    /// [`poll_ended`](Self::poll_ended) or [`drop_ended`](Self::drop_ended) is given.
+    pub fn poll_started(&self, poll: &mut PollGuard, process: &mut Process<'_>, wake: &WakeStamp) {
         let now = match self.worker {
             NO_WORKER => ticks(),
             _ => self.now.get(),
@@ -218,29 +222,33 @@ impl Scribe {
         if let Some(lane) = &self.lane {
             lane.poll_started(started.start, process.id, process.record.kind(), cause);
         }
-        self.begin(process, started, cause)
+        self.begin(poll, process, started, cause);
     }
 
     /// The process is about to be polled within the poll of another one: it has no waker of its own,
     /// and is ready at this moment. That other poll was counted, and was woken.
-    pub fn poll_reached(&self, process: &mut Process<'_>) -> PollGuard {
+    pub fn poll_reached(&self, poll: &mut PollGuard, process: &mut Process<'_>) {
         let now = ticks();
         let started = process
             .record
             .start_poll(process.detail, now, now, self.worker);
-        self.begin(process, started, WakeCause::Task)
+        self.begin(poll, process, started, WakeCause::Task);
     }
 
     #[inline]
-    fn begin(&self, process: &mut Process<'_>, started: Started, cause: WakeCause) -> PollGuard {
-        PollGuard {
-            start: started.start,
-            scheduled: started.scheduled,
-            cause,
-            context: self.attach(process),
-            outer: thread::begin_poll(polling(process)),
-            outer_scopes: enter_scopes(process),
-        }
+    fn begin(
+        &self,
+        poll: &mut PollGuard,
+        process: &mut Process<'_>,
+        started: Started,
+        cause: WakeCause,
+    ) {
+        poll.start = started.start;
+        poll.scheduled = started.scheduled;
+        poll.cause = cause;
+        poll.context = self.attach(process);
+        poll.is_inner = thread::begin_poll(&polling(process));
+        poll.outer_scopes = enter_scopes(process);
     }
 
     #[inline]
@@ -269,9 +277,8 @@ impl Scribe {
     }
 
     /// The poll has ended.
-    #[inline]
-    pub fn poll_ended(&self, poll: PollGuard, process: &mut Process<'_>, end: PollEnd) {
-        let poll = self.detach(poll, process);
+    pub fn poll_ended(&self, poll: &mut PollGuard, process: &mut Process<'_>, end: PollEnd) {
+        detach(poll, process);
         let now = self.read_clock();
         let length = process.record.end_poll(poll.start, now, end.wakes);
         if let Some(waiting) = end.waiting {
@@ -281,12 +288,12 @@ impl Scribe {
             lane.poll_ended(process.record.last(), process.id, end.waiting);
         }
         if process.process_type != ProcessType::Blocking {
-            self.count_end(&poll, process, end, length);
+            self.count_end(poll, process, end, length);
         }
     }
 
     #[inline]
-    fn count_end(&self, poll: &Polled, process: &mut Process<'_>, end: PollEnd, length: u64) {
+    fn count_end(&self, poll: &PollGuard, process: &mut Process<'_>, end: PollEnd, length: u64) {
         let shard = self.shard();
         shard
             .health
@@ -304,7 +311,7 @@ impl Scribe {
 
     /// Counts a slow poll; and notes this one, if it is slow or all are to be noted.
     #[cold]
-    fn note_poll(&self, poll: &Polled, process: &mut Process<'_>, end: PollEnd, slow: bool) {
+    fn note_poll(&self, poll: &PollGuard, process: &mut Process<'_>, end: PollEnd, slow: bool) {
         if slow {
             self.count(Counter::SlowPolls, 1);
         }
@@ -337,27 +344,11 @@ impl Scribe {
     }
 
     /// What was started was no poll: the process was cancelled, and its future dropped.
-    pub fn drop_ended(&self, poll: PollGuard, process: &mut Process<'_>) {
-        let poll = self.detach(poll, process);
+    pub fn drop_ended(&self, poll: &mut PollGuard, process: &mut Process<'_>) {
+        detach(poll, process);
         process.record.end_turn(poll.start, self.read_clock());
         if let Some(lane) = &self.lane {
             lane.poll_ended(process.record.last(), process.id, None);
-        }
-    }
-
-    /// Gives the thread back what it had before the poll.
-    #[inline]
-    fn detach(&self, poll: PollGuard, process: &mut Process<'_>) -> Polled {
-        leave_scopes(process, poll.outer_scopes);
-        drop(poll.context);
-        let polling = thread::begin_poll(poll.outer);
-        if polling.children != process.detail.children() {
-            process.detail.set_children(polling.children);
-        }
-        Polled {
-            start: poll.start,
-            scheduled: poll.scheduled,
-            cause: poll.cause,
         }
     }
 
@@ -419,11 +410,15 @@ impl Drop for Scribe {
     }
 }
 
-/// A poll that is over.
-struct Polled {
-    start: Ticks,
-    scheduled: u64,
-    cause: WakeCause,
+/// Gives the thread back what it had before the poll.
+#[inline]
+fn detach(poll: &mut PollGuard, process: &mut Process<'_>) {
+    leave_scopes(process, poll.outer_scopes);
+    drop(poll.context.take());
+    let children = thread::end_poll(poll.is_inner);
+    if children != process.detail.children() {
+        process.detail.set_children(children);
+    }
 }
 
 #[inline]
@@ -442,18 +437,18 @@ fn polling(process: &Process<'_>) -> Polling {
 
 /// Makes the spans that the process holds open those of the thread.
 #[inline]
-fn enter_scopes(process: &mut Process<'_>) -> Outer {
+fn enter_scopes(process: &mut Process<'_>) -> scopes::Outer {
     match &mut process.scope.extra {
-        None => Scopes::default().enter(),
+        None => scopes::enter_empty(),
         Some(extra) => extra.open.enter(),
     }
 }
 
 /// Takes the spans that are open on the thread back to the process.
 #[inline]
-fn leave_scopes(process: &mut Process<'_>, outer: Outer) {
+fn leave_scopes(process: &mut Process<'_>, outer: scopes::Outer) {
     if Scopes::thread_has_none() {
-        Scopes::default().leave(outer);
+        scopes::leave_empty(outer);
     } else {
         process.scope.extra().open.leave(outer);
     }

@@ -27,7 +27,7 @@ use super::ids;
 use super::kind::{Kind, KindRef};
 use super::poll_log::{PollLog, PollNote};
 use super::settings::Settings;
-use super::thread;
+use super::thread::{self, Polling};
 use crate::record::{Lineage, Outcome, ProcessType, Waiting};
 
 /// Decides about spans. Implemented above, where the SDK is known.
@@ -286,11 +286,12 @@ impl Place {
 ///
 /// A span that a user has begun within the process is a parent like any other.
 fn has_enough_children(spawner: &SpanContext, now: Ticks, settings: &Settings) -> bool {
-    let polling = thread::polling();
-    let is_own = polling.span_id != 0 && spawner.span_id() == SpanId::from(polling.span_id);
-    if !is_own {
+    let is_own = |polling: &Polling| {
+        polling.span_id != 0 && spawner.span_id() == SpanId::from(polling.span_id)
+    };
+    let Some(polling) = thread::polling().filter(is_own) else {
         return false;
-    }
+    };
     let enough = polling.children >= settings.most_children()
         || now.since(polling.spawned) >= settings.longest_life();
     if !enough {

@@ -39,6 +39,7 @@ const CAUSE_BITS: u64 = 7;
 const UNKNOWN: u64 = WakeCause::Task as u64;
 
 impl WakeStamp {
+    #[inline]
     pub(super) fn new(at: Ticks, cause: WakeCause) -> WakeStamp {
         WakeStamp(AtomicU64::new(at.0 & !CAUSE_BITS | cause as u64))
     }
@@ -102,6 +103,7 @@ impl WakeStamp {
 pub(super) struct Tally(AtomicU64);
 
 impl Tally {
+    #[inline]
     const fn new(value: u64) -> Tally {
         Tally(AtomicU64::new(value))
     }
@@ -185,6 +187,7 @@ pub(super) const HAS_SPAN: u8 = 2;
 pub(super) const FOREIGN_SPAN: u8 = 4;
 
 impl TaskRecord {
+    #[inline]
     pub(super) fn new(spawned: Ticks, kind: u32) -> TaskRecord {
         TaskRecord {
             last: Tally::new(spawned.0),
@@ -199,11 +202,13 @@ impl TaskRecord {
         }
     }
 
+    #[inline]
     pub(super) fn set_kind(&self, kind: u32) {
         self.kind.store(kind, Relaxed);
     }
 
     /// Whether there is no recorder yet that knows of the process.
+    #[inline]
     pub fn is_unrecorded(&self) -> bool {
         self.kind() == NO_KIND
     }
@@ -213,36 +218,44 @@ impl TaskRecord {
         self.kind.load(Relaxed)
     }
 
+    #[inline]
     pub(super) fn polls(&self) -> u32 {
         self.polls.load(Relaxed)
     }
 
+    #[inline]
     pub(super) fn wakes(&self) -> u32 {
         self.wakes.load(Relaxed)
     }
 
+    #[inline]
     pub(super) fn migrations(&self) -> u16 {
         self.migrations.load(Relaxed)
     }
 
+    #[inline]
     pub(super) fn worker(&self) -> Option<u16> {
         let worker = self.last_worker.load(Relaxed);
         (worker != NO_WORKER).then_some(worker)
     }
 
+    #[inline]
     pub(super) fn spawned(&self) -> Ticks {
         Ticks(self.spawned.get())
     }
 
     /// When it last began or ended a poll.
+    #[inline]
     pub(super) fn last(&self) -> Ticks {
         Ticks(self.last.get())
     }
 
+    #[inline]
     pub(super) fn busy(&self) -> u64 {
         self.busy.get()
     }
 
+    #[inline]
     pub(super) fn scheduled(&self) -> u64 {
         self.scheduled.get()
     }
@@ -298,6 +311,7 @@ impl TaskRecord {
     }
 
     /// The length of the process in ticks, once it has been polled for the last time.
+    #[inline]
     pub(super) fn length(&self) -> u64 {
         self.last().since(self.spawned())
     }
@@ -311,6 +325,7 @@ pub(super) struct Started {
 }
 
 impl TaskDetail {
+    #[inline]
     pub(super) fn new(trace_id: TraceId, span_id: SpanId, parent: u64, flags: u8) -> TaskDetail {
         let detail = TaskDetail {
             idle: [const { Tally::new(0) }; Waiting::COUNT - 1],
@@ -326,6 +341,7 @@ impl TaskDetail {
     }
 
     /// Says which span it has, and what becomes of it.
+    #[inline]
     pub(super) fn identify(&self, trace_id: TraceId, span_id: SpanId, flags: u8) {
         let trace_id = u128::from_be_bytes(trace_id.to_bytes());
         self.trace_id[0].set((trace_id >> 64) as u64);
@@ -334,6 +350,7 @@ impl TaskDetail {
         self.flags.store(flags, Relaxed);
     }
 
+    #[inline]
     pub(super) fn flags(&self) -> u8 {
         self.flags.load(Relaxed)
     }
@@ -358,16 +375,19 @@ impl TaskDetail {
         self.waiting.store(RUNNING, Relaxed);
     }
 
+    #[inline]
     pub(super) fn is_running(&self) -> bool {
         self.waiting.load(Relaxed) == RUNNING
     }
 
+    #[inline]
     pub(super) fn waiting(&self) -> Waiting {
         let waiting = self.waiting.load(Relaxed) as usize;
         Waiting::ALL.get(waiting).copied().unwrap_or_default()
     }
 
     /// Ticks of idleness by reason; that for [`Waiting::Other`] is not kept, and is zero here.
+    #[inline]
     pub(super) fn idle(&self) -> [u64; Waiting::COUNT] {
         let mut idle = [0; Waiting::COUNT];
         for (sum, kept) in idle[1..].iter_mut().zip(&self.idle) {
@@ -381,11 +401,13 @@ impl TaskDetail {
         self.span_id.get()
     }
 
+    #[inline]
     pub(super) fn trace_id(&self) -> TraceId {
         let [high, low] = [self.trace_id[0].get(), self.trace_id[1].get()];
         TraceId::from(u128::from(high) << 64 | u128::from(low))
     }
 
+    #[inline]
     pub(super) fn parent(&self) -> u64 {
         self.parent.get()
     }

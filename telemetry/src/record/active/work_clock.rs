@@ -26,6 +26,7 @@ impl WorkClock {
     }
 
     /// It sleeps, or nobody runs it. Once more changes nothing.
+    #[inline]
     pub(super) fn stop(&self, age: u64) {
         let word = self.0.load(Relaxed);
         if word & ASLEEP == 0 {
@@ -35,6 +36,7 @@ impl WorkClock {
     }
 
     /// It goes on. Once more changes nothing.
+    #[inline]
     pub(super) fn start(&self, age: u64) {
         let word = self.0.load(Relaxed);
         if word & ASLEEP != 0 {
