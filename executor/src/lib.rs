@@ -54,7 +54,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Handle::current().spawn(future)
+    runtime::spawn_here(future)
 }
 
 /// Runs a function that blocks on the pool of the current runtime; see

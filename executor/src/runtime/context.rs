@@ -43,7 +43,7 @@ pub(crate) fn current() -> Result<Handle, TryCurrentError> {
 }
 
 /// Shows the current runtime, without a reference of its own. `look` is none of users' code.
-#[cfg(feature = "telemetry")]
+#[inline]
 pub(crate) fn with_current<R>(look: impl FnOnce(&Handle) -> R) -> Option<R> {
     CURRENT
         .try_with(|current| current.borrow().handle.as_ref().map(look))

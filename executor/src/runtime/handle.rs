@@ -205,7 +205,45 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    scheduler::spawn(handle.shared(), future, name, lineage, site)
+    let (join, refused) = scheduler::spawn(handle.shared(), future, name, lineage, site);
+    if let Some(refused) = refused {
+        refused.cancel(handle.shared());
+    }
+    join
+}
+
+/// Spawns a future on the runtime that is current on this thread.
+///
+/// The runtime is borrowed from the thread, since two additions to its count would cost as much as
+/// queueing the task; but not where code of the user's may run, which may leave the runtime.
+#[track_caller]
+pub(crate) fn spawn_here<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let site = Location::caller();
+    match context::with_current(|handle| handle.recorder().asks_users()) {
+        Some(false) => spawn_borrowing(future, site),
+        Some(true) | None => spawn_named(&Handle::current(), future, None, Lineage::Inherit, site),
+    }
+}
+
+fn spawn_borrowing<F>(future: F, site: &'static Location<'static>) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let spawned = context::with_current(move |handle| {
+        let shared = handle.shared();
+        let (join, refused) = scheduler::spawn(shared, future, None, Lineage::Inherit, site);
+        (join, refused.map(|task| (task, handle.clone())))
+    });
+    let (join, refused) = spawned.expect("the caller has seen that a runtime is current");
+    if let Some((refused, handle)) = refused {
+        refused.cancel(handle.shared());
+    }
+    join
 }
 
 /// All that can be said about a function on the blocking pool.

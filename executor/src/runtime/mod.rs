@@ -25,4 +25,4 @@ pub use metrics::RuntimeMetrics;
 pub use os::{Os, StdThreads};
 pub use runtime::Runtime;
 
-pub(crate) use handle::{BlockingSpawn, spawn_blocking_named, spawn_named};
+pub(crate) use handle::{BlockingSpawn, spawn_blocking_named, spawn_here, spawn_named};

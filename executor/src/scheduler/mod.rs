@@ -21,10 +21,12 @@ mod core;
 mod idle;
 mod park;
 mod shared;
+mod tasks;
 mod worker;
 
 pub(crate) use self::core::Core;
-pub(crate) use shared::{Intervals, Shared, spawn};
+pub(crate) use shared::{Intervals, Shared};
+pub(crate) use tasks::spawn;
 pub(crate) use worker::WorkerThread;
 
 #[cfg(all(test, loom))]

@@ -1,7 +1,5 @@
 //! What all workers of a runtime share, and how tasks come in from outside.
 
-use std::future::Future;
-use std::panic::Location;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -9,18 +7,14 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::{Injector, Stealer};
 use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor as reactor;
-use telemetry_rt_reactor::leaf::Waiting;
-use telemetry_rt_telemetry::record::{
-    Counter, Gauges, Lineage, Meta, ProcessType, Recorder, Spawning, TaskView, Viewer,
-};
+use telemetry_rt_telemetry::record::{Counter, Gauges, Recorder, TaskView, Viewer};
 
 use super::core::Core;
 use super::idle::Idle;
 use super::park::{Parker, SharedDriver};
-use super::worker::WorkerThread;
 use crate::registry::{Bystanders, Registry};
 use crate::sync::{AtomicBool, Ordering};
-use crate::task::{Id, JoinHandle, Notified, Pen, Schedule, Slot, Spawned, Task};
+use crate::task::{Notified, Pen};
 
 /// See the module.
 pub(crate) struct Shared {
@@ -31,7 +25,7 @@ pub(crate) struct Shared {
     pub(super) driver: SharedDriver,
     pub(super) event_interval: u32,
     pub(super) injector_interval: u32,
-    registry: Registry,
+    pub(super) registry: Registry,
     bystanders: Bystanders,
     recorder: Recorder,
     closing: AtomicBool,
@@ -144,7 +138,7 @@ impl Shared {
     // ----- work from outside -----
 
     /// Puts a task where any worker finds it, and wakes one if need be.
-    fn inject(&self, task: Notified) {
+    pub(super) fn inject(&self, task: Notified) {
         self.recorder.count(Counter::RemoteSchedules, 1);
         self.injector.push(task);
         self.unpark(self.idle.after_push(|worker| self.is_in_driver(worker)));
@@ -274,61 +268,5 @@ impl Shared {
             std::thread::sleep(pause);
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
-    }
-}
-
-/// Spawns a future onto a scheduler.
-///
-/// `site` is the line that the user wrote. When the scheduler is shutting down the task is dropped
-/// before this returns, and its handle says that it was cancelled.
-pub(crate) fn spawn<F>(
-    shared: &Arc<Shared>,
-    future: F,
-    name: Option<&str>,
-    lineage: Lineage,
-    site: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    let account = shared.recorder.spawned(Spawning {
-        meta: const { &Meta::of::<F, F::Output>(ProcessType::Task) },
-        name,
-        site,
-        lineage,
-    });
-    let Spawned { notified, join } = Task {
-        future,
-        scheduler: Arc::clone(shared),
-        id: Id::next(),
-        account,
-        awaited_as: Waiting::Join,
-    }
-    .into_cell();
-    match shared.registry.insert(notified) {
-        Ok(task) => shared.schedule(task),
-        Err(task) => task.run_cancelled(&Pen::Own(&shared.recorder.other())),
-    }
-    join
-}
-
-impl Schedule for Arc<Shared> {
-    fn schedule(&self, task: Notified) {
-        WorkerThread::with_current(|worker| match worker.filter(|worker| worker.serves(self)) {
-            Some(worker) => worker.push(task),
-            None => self.inject(task),
-        });
-    }
-
-    fn schedule_again(&self, task: Notified) {
-        WorkerThread::with_current(|worker| match worker.filter(|worker| worker.serves(self)) {
-            Some(worker) => worker.push_last(task),
-            None => self.inject(task),
-        });
-    }
-
-    fn release(&self, slot: Slot) {
-        self.registry.remove(slot);
     }
 }

@@ -166,7 +166,7 @@ impl Otel {
 #[derive(Debug)]
 pub struct OtelBuilder {
     pub(super) otel: Otel,
-    sampler: Box<dyn ShouldSample>,
+    sampler: Rootless,
     limits: SpanLimits,
     /// What was set in code that a provider of the application decides.
     decided: Vec<&'static str>,
@@ -318,7 +318,7 @@ impl OtelBuilder {
     /// Decides which spans are sampled, those of processes and those of users. By default what
     /// `OTEL_TRACES_SAMPLER` names, else `parentbased_always_on`.
     pub fn sampler(mut self, sampler: impl ShouldSample + 'static) -> OtelBuilder {
-        self.sampler = Box::new(sampler);
+        self.sampler = Rootless::new(sampler);
         self.decided.push("sampler");
         self
     }
@@ -415,7 +415,7 @@ impl OtelBuilder {
                 limits: provider.limits,
             },
             SpansTo::Exporters | SpansTo::Foreign(_) => SdkPolicy {
-                sampler: Rootless::new(self.sampler),
+                sampler: self.sampler,
                 limits: self.limits,
             },
         });

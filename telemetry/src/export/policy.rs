@@ -1,6 +1,7 @@
 //! Which spans are sampled: a sampler of the SDK, asked by the recorder about processes, and by the
 //! tracer provider about users' spans.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample, SpanLimits};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, ShouldSample, SpanLimits,
+};
 
 use super::diagnostics::warn;
-use crate::record::{Decision, ProcessType, SpanPolicy};
+use crate::record::{Decision, ProcessType, Rule, SpanPolicy};
 
 /// Asks a sampler of the SDK, the same that users' spans are sampled by.
 #[derive(Debug)]
@@ -44,6 +47,10 @@ impl SpanPolicy for SdkPolicy {
         }
     }
 
+    fn rule(&self) -> Rule {
+        self.sampler.rule
+    }
+
     /// The largest of the three; `span_data` cuts each kind of part to its own limit.
     fn limit(&self) -> usize {
         let limits = self.limits;
@@ -72,11 +79,36 @@ fn warn_of_panic() {
 ///
 /// Clones ask the same one: a sampler may count, and then a copy of it would decide otherwise.
 #[derive(Clone)]
-pub(super) struct Rootless(Arc<dyn ShouldSample>);
+pub(super) struct Rootless {
+    sampler: Arc<dyn ShouldSample>,
+    rule: Rule,
+}
 
 impl Rootless {
-    pub(super) fn new(sampler: impl Into<Box<dyn ShouldSample>>) -> Rootless {
-        Rootless(Arc::from(sampler.into()))
+    /// A sampler of the user's, or one of the SDK's.
+    pub(super) fn new(sampler: impl ShouldSample + 'static) -> Rootless {
+        let known: Option<&Sampler> = (&sampler as &dyn Any).downcast_ref();
+        let rule = match known {
+            Some(Sampler::AlwaysOn) => Rule::All,
+            // Of one below a parent the SDK does not show what it asks about roots.
+            _ => Rule::Ask,
+        };
+        Rootless {
+            sampler: Arc::new(sampler),
+            rule,
+        }
+    }
+
+    /// A sampler of the SDK's that asks the parent, and `root` about spans that have none.
+    pub(super) fn below(root: Sampler) -> Rootless {
+        let rule = match root {
+            Sampler::AlwaysOn => Rule::LikeParent,
+            _ => Rule::Ask,
+        };
+        Rootless {
+            sampler: Arc::new(Sampler::ParentBased(Box::new(root))),
+            rule,
+        }
     }
 }
 
@@ -91,14 +123,14 @@ impl ShouldSample for Rootless {
         links: &[Link],
     ) -> SamplingResult {
         let parent = parent.map(rootless);
-        self.0
+        self.sampler
             .should_sample(parent.as_deref(), trace_id, name, kind, attributes, links)
     }
 }
 
 impl std::fmt::Debug for Rootless {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        self.sampler.fmt(f)
     }
 }
 
@@ -122,7 +154,6 @@ pub(super) fn rootless(parent: &Context) -> Cow<'_, Context> {
 mod tests {
     use super::*;
     use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
-    use opentelemetry_sdk::trace::Sampler;
 
     fn sampled(sampler: Sampler, parent: &Context) -> bool {
         let policy = SdkPolicy {
@@ -164,7 +195,7 @@ mod tests {
     #[test]
     fn a_sampler_that_panics_samples_nothing_and_harms_nobody() {
         let policy = SdkPolicy {
-            sampler: Rootless::new(Box::new(Panics) as Box<dyn ShouldSample>),
+            sampler: Rootless::new(Panics),
             limits: SpanLimits::default(),
         };
         for _ in 0..2 {
@@ -185,5 +216,36 @@ mod tests {
         }
         assert!(sampled(off(), &parent(TraceFlags::SAMPLED)));
         assert!(!sampled(on(), &parent(TraceFlags::NOT_SAMPLED)));
+    }
+
+    #[test]
+    fn a_rule_that_is_known_decides_as_the_sampler_does() {
+        let parents = [
+            Context::new(),
+            parent(TraceFlags::SAMPLED),
+            parent(TraceFlags::NOT_SAMPLED),
+        ];
+        let samplers = [
+            Rootless::new(Sampler::AlwaysOn),
+            Rootless::below(Sampler::AlwaysOn),
+        ];
+        let by_rule = |rule: Rule, parent: &Context| match rule {
+            Rule::All => true,
+            Rule::LikeParent => {
+                !parent.has_active_span() || parent.span().span_context().is_sampled()
+            }
+            Rule::Ask => panic!("it is not known"),
+        };
+        for sampler in samplers {
+            let rule = sampler.rule;
+            let limits = SpanLimits::default();
+            let policy = SdkPolicy { sampler, limits };
+            for parent in &parents {
+                let asked = policy.sample(parent, TraceId::from(1), "name", ProcessType::Task);
+                assert_eq!(asked.sampled, by_rule(rule, parent), "{rule:?}");
+            }
+        }
+        assert_eq!(Rootless::new(Sampler::AlwaysOff).rule, Rule::Ask);
+        assert_eq!(Rootless::below(Sampler::AlwaysOff).rule, Rule::Ask);
     }
 }

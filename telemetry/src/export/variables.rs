@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, ShouldSample, SpanLimits};
+use opentelemetry_sdk::trace::{Sampler, SpanLimits};
 
 use super::console::Console;
 use super::env::{ConfigError, Env};
@@ -11,6 +11,7 @@ use super::exemplars::ExemplarFilter;
 use super::exporter::{Exporter, Signal};
 use super::globals::Propagator;
 use super::only::Only;
+use super::policy::Rootless;
 use super::watchdog::{SIGNALS, Watching};
 use crate::record::{NameList, PollDetail, Treatment};
 
@@ -135,38 +136,38 @@ pub(super) fn exemplar_filter(env: &Env<'_>) -> ExemplarFilter {
     }
 }
 
-type Make = fn(f64) -> Box<dyn ShouldSample>;
+type Make = fn(f64) -> Rootless;
 
 /// Names of samplers, whether they need a ratio, and how they are made.
 const SAMPLERS: [(&str, (bool, Make)); 6] = [
-    ("always_on", (false, |_| Box::new(Sampler::AlwaysOn))),
-    ("always_off", (false, |_| Box::new(Sampler::AlwaysOff))),
+    ("always_on", (false, |_| Rootless::new(Sampler::AlwaysOn))),
+    ("always_off", (false, |_| Rootless::new(Sampler::AlwaysOff))),
     (
         "traceidratio",
-        (true, |ratio| Box::new(Sampler::TraceIdRatioBased(ratio))),
+        (true, |ratio| {
+            Rootless::new(Sampler::TraceIdRatioBased(ratio))
+        }),
     ),
     (
         "parentbased_always_on",
-        (false, |_| below(Sampler::AlwaysOn)),
+        (false, |_| Rootless::below(Sampler::AlwaysOn)),
     ),
     (
         "parentbased_always_off",
-        (false, |_| below(Sampler::AlwaysOff)),
+        (false, |_| Rootless::below(Sampler::AlwaysOff)),
     ),
     (
         "parentbased_traceidratio",
-        (true, |ratio| below(Sampler::TraceIdRatioBased(ratio))),
+        (true, |ratio| {
+            Rootless::below(Sampler::TraceIdRatioBased(ratio))
+        }),
     ),
 ];
 
-fn below(root: Sampler) -> Box<dyn ShouldSample> {
-    Box::new(Sampler::ParentBased(Box::new(root)))
-}
-
 /// The sampler that `OTEL_TRACES_SAMPLER` names. The SDK reads that variable, too, but falls back
 /// without a word.
-pub(super) fn sampler(env: &Env<'_>) -> Box<dyn ShouldSample> {
-    let default: (bool, Make) = (false, |_| below(Sampler::AlwaysOn));
+pub(super) fn sampler(env: &Env<'_>) -> Rootless {
+    let default: (bool, Make) = (false, |_| Rootless::below(Sampler::AlwaysOn));
     let (needs_ratio, make) = env
         .word("OTEL_TRACES_SAMPLER", &SAMPLERS)
         .unwrap_or(default);

@@ -154,6 +154,12 @@ impl Recorder {
         Scribe
     }
 
+    /// Whether a spawn may call code of the user's: never.
+    #[inline]
+    pub fn asks_users(&self) -> bool {
+        false
+    }
+
     /// A process is spawned by this thread.
     #[inline]
     pub fn spawned(&self, _spawning: Spawning<'_>) -> Account {
@@ -225,7 +231,7 @@ pub struct AtWork;
 
 /// A poll, from its start to its end.
 #[derive(Default)]
-pub struct PollGuard;
+pub struct PollGuard {}
 
 /// What the leaves of a poll left behind.
 #[derive(Clone, Copy, Debug)]

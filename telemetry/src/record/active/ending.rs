@@ -60,8 +60,11 @@ impl Scribe {
             self.count_dropped();
             return;
         };
-        let record = self.closed(process, context, ending.outcome(), ended);
-        self.hand_over(with_panic(record, ending));
+        self.hand_over(|| {
+            let mut record = self.closed(process, context, ending.outcome(), ended);
+            add_panic(&mut record, ending);
+            record
+        });
     }
 
     #[cold]
@@ -72,12 +75,13 @@ impl Scribe {
             spawner: None,
             extras: None,
         };
-        let record = self.closed(process, context, ending.outcome(), nothing);
-        self.recorder
-            .end_foreign(context, with_panic(record, ending));
+        let mut record = self.closed(process, context, ending.outcome(), nothing);
+        add_panic(&mut record, ending);
+        self.recorder.end_foreign(context, record);
     }
 
     /// The account of a process, closed.
+    #[inline]
     fn closed(
         &self,
         process: &mut Process<'_>,
@@ -118,7 +122,7 @@ impl Scribe {
         let trace_state =
             context.map(|context| context.span().span_context().trace_state().clone());
         let trace_state = trace_state.filter(|state| *state != TraceState::default());
-        self.hand_over(SpanRecord {
+        self.hand_over(|| SpanRecord {
             trace_id: process.detail.trace_id(),
             span_id: ids::new_span_id(),
             parent_span_id: SpanId::from(process.detail.span_id()),
@@ -154,16 +158,20 @@ fn noted(extra: Option<&mut TaskExtra>) -> Option<Box<PollLog>> {
 }
 
 /// Adds the exception event of the semantic conventions when the process panicked.
-fn with_panic(mut span: SpanRecord, ending: Ending<'_>) -> SpanRecord {
+#[inline]
+fn add_panic(span: &mut SpanRecord, ending: Ending<'_>) {
     if let Ending::Panicked(message) = ending {
-        let mut attributes = vec![
-            KeyValue::new("exception.type", "panic"),
-            KeyValue::new("exception.message", message.to_owned()),
-        ];
-        attributes.extend(panics::place_of(message));
-        let extras: &mut SpanExtras = span.extras.get_or_insert_default();
-        let event = Event::new("exception", wall(), attributes, 0);
-        extras.events.push(event);
+        let extras = span.extras.get_or_insert_default();
+        extras.events.push(exception(message));
     }
-    span
+}
+
+#[cold]
+fn exception(message: &str) -> Event {
+    let mut attributes = vec![
+        KeyValue::new("exception.type", "panic"),
+        KeyValue::new("exception.message", message.to_owned()),
+    ];
+    attributes.extend(panics::place_of(message));
+    Event::new("exception", wall(), attributes, 0)
 }

@@ -55,7 +55,7 @@ pub use recorder::{Config, ProcessPoint, Recorder, Snapshot};
 pub use scopes::{OpenSpan, Outer, Scopes};
 pub use scribe::{PollEnd, PollGuard, Scribe};
 pub use settings::Treatment;
-pub use span::{Decision, DroppedParts, SpanExtras, SpanPolicy, SpanRecord, Spawner};
+pub use span::{Decision, DroppedParts, Rule, SpanExtras, SpanPolicy, SpanRecord, Spawner};
 pub use task::{TaskDetail, TaskRecord, TaskScope, WakeStamp};
 pub use thread::AtWork;
 pub use tls::is_alive as contexts_are_alive;

@@ -7,13 +7,13 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
+use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt;
-use opentelemetry::trace::{SpanContext, TraceContextExt};
-use opentelemetry::{Context, SpanId};
+use opentelemetry::trace::TraceContextExt;
 use parking_lot::Mutex;
 use telemetry_rt_clock::{Scale, Ticks, ticks};
 
-use super::account::{Account, Beginning, Process, SpanKeeping};
+use super::account::{Account, Beginning, Process};
 use super::health::Observed;
 use super::histogram::{Bounds, Distribution};
 use super::kind::{Kind, KindRef, Kinds};
@@ -25,7 +25,7 @@ use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read, writers_of};
 use super::settings::{Settings, Treatment};
 use super::shard::{MAX_KINDS, Shard};
-use super::span::{self, Begun, SpanPolicy, SpanRecord};
+use super::span::{self, Begun, Birth, Rule, SpanPolicy, SpanRecord};
 use super::thread;
 use super::tls;
 use super::view::LaneKind;
@@ -82,6 +82,7 @@ struct Inner {
     bounds: Bounds,
     settings: Settings,
     policy: Option<Arc<dyn SpanPolicy>>,
+    rule: Rule,
     is_foreign: bool,
     started: Ticks,
     workers: Box<[Shard]>,
@@ -144,6 +145,10 @@ impl Recorder {
                     .spans
                     .as_ref()
                     .is_some_and(|policy| policy.is_foreign()),
+                rule: config
+                    .spans
+                    .as_ref()
+                    .map_or(Rule::Ask, |policy| policy.rule()),
                 policy: config.spans,
                 started: ticks(),
                 workers: (0..config.workers)
@@ -202,6 +207,12 @@ impl Recorder {
         self.inner.flight_moments / 8
     }
 
+    /// Whether [`spawned`](Self::spawned) may call code of the user's: a sampler, a tracer provider.
+    #[inline]
+    pub fn asks_users(&self) -> bool {
+        self.inner.rule == Rule::Ask && self.inner.policy.is_some()
+    }
+
     /// A process is spawned by this thread: begins its account, and its span if it is to have one.
     ///
     /// Cost: one clock read; for a process with a span, also two allocations for its `Context`.
@@ -213,19 +224,13 @@ impl Recorder {
         let now = ticks();
         let counted = self.inner.settings.is_recording();
         let begun = self.begin_span(kind, spawning.lineage, now, counted);
-        let own = begun.own.as_ref();
-        let is_sampled = own.is_some_and(SpanContext::is_sampled);
         Account::begin(Beginning {
             now,
             kind: kind.index,
             counted,
-            span: match (is_sampled, begun.is_foreign) {
-                (_, true) => SpanKeeping::Foreign,
-                (true, false) => SpanKeeping::Ours,
-                (false, false) => SpanKeeping::None,
-            },
-            trace_id: begun.trace_id(),
-            span_id: own.map_or(SpanId::INVALID, SpanContext::span_id),
+            span: begun.keeping,
+            trace_id: begun.trace_id,
+            span_id: begun.span_id,
             parent: thread::polled_task(),
             context: begun.context,
         })
@@ -241,27 +246,32 @@ impl Recorder {
     #[inline]
     fn begin_span(&self, kind: KindRef, lineage: Lineage, now: Ticks, recording: bool) -> Begun {
         if !tls::is_alive() {
-            return Begun::default();
+            return Begun::inherited(None);
         }
         if let (true, true, Some(policy)) = (kind.traced, recording, &self.inner.policy) {
-            // Cloned first: the policy may ask for the current context itself.
-            let current = Context::current();
-            let begun = match self.inner.is_foreign {
-                true => self.begin_foreign(&**policy, &current, (lineage, now), kind),
-                false => span::begin(&**policy, &current, (lineage, now), kind, self.settings()),
+            let settings = self.settings();
+            let birth = Birth {
+                lineage,
+                now,
+                settings,
+            };
+            let begin = |current: &Context| match self.inner.is_foreign {
+                true => self.begin_foreign(&**policy, current, birth, kind),
+                false => span::begin((&**policy, self.inner.rule), current, birth, kind),
+            };
+            let begun = match self.inner.rule {
+                // Cloned first: the policy may ask for the current context itself.
+                Rule::Ask => begin(&Context::current()),
+                Rule::All | Rule::LikeParent => Context::map_current(begin),
             };
             if let Some(begun) = begun {
                 return begun;
             }
         }
-        let context = match lineage {
+        Begun::inherited(match lineage {
             Lineage::Inherit | Lineage::Child => inherited(),
             Lineage::Root => inherited().map(|context| span::without_span(&context)),
-        };
-        Begun {
-            context,
-            ..Begun::default()
-        }
+        })
     }
 
     #[cold]
@@ -269,11 +279,11 @@ impl Recorder {
         &self,
         policy: &dyn SpanPolicy,
         current: &Context,
-        spawned: (Lineage, Ticks),
+        birth: Birth<'_>,
         kind: KindRef,
     ) -> Option<Begun> {
         let kind = self.inner.kinds.get(kind.index)?;
-        span::begin_foreign(policy, current, spawned, &kind, self.settings())
+        span::begin_foreign(policy, current, birth, &kind)
     }
 
     pub(super) fn end_foreign(&self, context: &Context, record: SpanRecord) {

@@ -53,15 +53,15 @@ pub(super) struct Consumer<T> {
     not_sync: PhantomData<Cell<()>>,
 }
 
-/// What became of a value that was pushed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pushed<T> {
+/// What became of a value that was to be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
     /// It is in the ring, which has room for many more.
     Stored,
     /// It is in the ring, which has just become a quarter full: time to wake the consumer.
     StoredQuarterFull,
-    /// The ring is full, here it is back.
-    Refused(T),
+    /// The ring is full: the value was not made.
+    Refused,
 }
 
 /// Makes a ring with room for `capacity` values, rounded up to a power of two.
@@ -87,9 +87,9 @@ pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 }
 
 impl<T> Producer<T> {
-    /// Stores a value, or gives it back when there is no room.
+    /// Stores the value that `make` returns, which is not called when there is no room.
     #[inline]
-    pub(super) fn push(&self, value: T) -> Pushed<T> {
+    pub(super) fn push_with(&self, make: impl FnOnce() -> T) -> Pushed {
         let shared = &*self.shared;
         let tail = shared.tail.own();
         let capacity = shared.slots.len();
@@ -97,14 +97,14 @@ impl<T> Producer<T> {
             // Acquire: pairs with the Release in `pop`; the slots before `head` are ours again.
             self.seen_head.set(shared.head.load(Ordering::Acquire));
             if tail.wrapping_sub(self.seen_head.get()) == capacity {
-                return Pushed::Refused(value);
+                return Pushed::Refused;
             }
         }
         shared.slots[tail & (capacity - 1)].with_mut(|slot| {
             // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
             // `capacity` values; nobody else writes it, and nobody reads it before the store
-            // below.
-            unsafe { slot.write(MaybeUninit::new(value)) };
+            // below. If `make` panics the slot is as empty as before.
+            unsafe { slot.write(MaybeUninit::new(make())) };
         });
         // Release: hands the slot over, with the value written above, to the Acquire in `pop`.
         shared.tail.store(tail.wrapping_add(1), Ordering::Release);
@@ -171,7 +171,7 @@ mod tests {
         let (producer, mut consumer) = ring(4);
         for round in 0..10 {
             for value in 0..3 {
-                assert_ne!(producer.push(round * 10 + value), Pushed::Refused(0));
+                assert_ne!(producer.push_with(|| round * 10 + value), Pushed::Refused);
             }
             for value in 0..3 {
                 assert_eq!(consumer.pop(), Some(round * 10 + value));
@@ -184,13 +184,14 @@ mod tests {
     fn a_full_ring_gives_the_value_back_and_takes_more_once_read() {
         let (producer, mut consumer) = ring(4);
         for value in 0..4 {
-            assert_ne!(producer.push(value), Pushed::Refused(value));
+            assert_ne!(producer.push_with(|| value), Pushed::Refused);
         }
-        assert_eq!(producer.push(4), Pushed::Refused(4));
+        let unmade = || panic!("there is no room for it");
+        assert_eq!(producer.push_with(unmade), Pushed::Refused);
         assert_eq!(consumer.len(), 4);
         assert_eq!(consumer.pop(), Some(0));
-        assert_ne!(producer.push(5), Pushed::Refused(5));
-        assert_eq!(producer.push(6), Pushed::Refused(6));
+        assert_ne!(producer.push_with(|| 5), Pushed::Refused);
+        assert_eq!(producer.push_with(|| 6), Pushed::Refused);
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
         let (producer, mut consumer) = ring(16);
         let calls = |producer: &Producer<u8>| {
             (0..8)
-                .filter(|_| producer.push(0) == Pushed::StoredQuarterFull)
+                .filter(|_| producer.push_with(|| 0) == Pushed::StoredQuarterFull)
                 .count()
         };
         assert_eq!(calls(&producer), 1);
@@ -211,7 +212,7 @@ mod tests {
         let value = Arc::new(());
         let (producer, mut consumer) = ring(8);
         for _ in 0..5 {
-            producer.push(Arc::clone(&value));
+            producer.push_with(|| Arc::clone(&value));
         }
         drop(consumer.pop());
         drop(producer);
@@ -226,7 +227,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let mut refused = 0_u64;
             for value in 0..200_000_u64 {
-                if let Pushed::Refused(_) = producer.push(value) {
+                if producer.push_with(|| value) == Pushed::Refused {
                     refused += 1;
                 }
             }
@@ -272,8 +273,8 @@ mod loom_models {
         let theirs = std::sync::Arc::clone(&value);
         let pushing = thread::spawn(move || {
             for _ in 0..CAPACITY {
-                let pushed = producer.push(std::sync::Arc::clone(&theirs));
-                assert!(!matches!(pushed, Pushed::Refused(_)));
+                let pushed = producer.push_with(|| std::sync::Arc::clone(&theirs));
+                assert_ne!(pushed, Pushed::Refused);
             }
         });
         drop(consumer.pop());
@@ -319,8 +320,8 @@ mod loom_models {
     fn stored(producer: &Producer<Box<usize>>) -> Vec<usize> {
         let mut stored = Vec::new();
         for value in 0..VALUES {
-            match producer.push(Box::new(value)) {
-                Pushed::Refused(back) => assert!(*back == value && stored.len() >= CAPACITY),
+            match producer.push_with(|| Box::new(value)) {
+                Pushed::Refused => assert!(stored.len() >= CAPACITY),
                 Pushed::Stored | Pushed::StoredQuarterFull => stored.push(value),
             }
         }

@@ -367,17 +367,19 @@ impl Scribe {
 
     // ----- what the other moments need, see `ending` -----
 
-    pub(super) fn hand_over(&self, span: SpanRecord) {
+    /// The span is made where it goes: it is too large to be moved for nothing.
+    #[inline]
+    pub(super) fn hand_over(&self, span: impl FnOnce() -> SpanRecord) {
         let refused = match &self.spans {
-            Some(spans) => match spans.push(span) {
+            Some(spans) => match spans.push_with(span) {
                 Pushed::Stored => false,
                 Pushed::StoredQuarterFull => {
                     self.recorder.call_drain();
                     false
                 }
-                Pushed::Refused(_) => true,
+                Pushed::Refused => true,
             },
-            None => !self.recorder.hand_over_shared(span),
+            None => !self.recorder.hand_over_shared(span()),
         };
         if refused {
             self.count_dropped();

@@ -23,6 +23,7 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use telemetry_rt_clock::Ticks;
 
+use super::account::SpanKeeping;
 use super::ids;
 use super::kind::{Kind, KindRef};
 use super::poll_log::{PollLog, PollNote};
@@ -40,6 +41,11 @@ pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
         name: &'static str,
         process_type: ProcessType,
     ) -> Decision;
+
+    /// How it decides, as far as that is known beforehand. Asked once, when the recorder is made.
+    fn rule(&self) -> Rule {
+        Rule::Ask
+    }
 
     /// Whether spans go to a tracer provider that is not ours.
     fn is_foreign(&self) -> bool {
@@ -68,6 +74,18 @@ pub trait SpanPolicy: Send + Sync + std::fmt::Debug {
     fn limit(&self) -> usize {
         128
     }
+}
+
+/// How a [`SpanPolicy`] decides. Where that is known, a spawn need not ask, and calls no code of
+/// users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It is to be asked each time.
+    Ask,
+    /// All spans are recorded.
+    All,
+    /// Roots are recorded, and what has a parent that is.
+    LikeParent,
 }
 
 /// What a [`SpanPolicy`] said about one span.
@@ -211,22 +229,25 @@ pub(super) struct TaskSpan {
 }
 
 /// What a process that is spawned gets.
-#[derive(Default)]
 pub(super) struct Begun {
     /// In which it is polled.
     pub(super) context: Option<Context>,
-    /// The ids of its own span, sampled or not.
-    pub(super) own: Option<SpanContext>,
-    pub(super) is_foreign: bool,
+    /// The trace that the process is part of, with a span of its own or without.
+    pub(super) trace_id: TraceId,
+    /// Its own span, sampled or not; invalid if it has none.
+    pub(super) span_id: SpanId,
+    pub(super) keeping: SpanKeeping,
 }
 
 impl Begun {
-    /// The trace that the process is part of, with a span of its own or without.
-    pub(super) fn trace_id(&self) -> TraceId {
-        match (&self.own, &self.context) {
-            (Some(own), _) => own.trace_id(),
-            (None, Some(context)) => context.span().span_context().trace_id(),
-            (None, None) => TraceId::INVALID,
+    /// No span of its own: it goes on in this context.
+    pub(super) fn inherited(context: Option<Context>) -> Begun {
+        let current = context.as_ref().map(|context| context.span());
+        Begun {
+            trace_id: current.map_or(TraceId::INVALID, |span| span.span_context().trace_id()),
+            span_id: SpanId::INVALID,
+            keeping: SpanKeeping::None,
+            context,
         }
     }
 }
@@ -241,13 +262,12 @@ struct Place {
 }
 
 impl Place {
-    /// `now` is the time of the spawn.
-    fn of(current: &Context, lineage: Lineage, now: Ticks, settings: &Settings) -> Place {
+    fn of(current: &Context, birth: Birth<'_>) -> Place {
         let spawner = current.span().span_context().clone();
-        let is_root = match lineage {
+        let is_root = match birth.lineage {
             Lineage::Root => true,
             Lineage::Child => false,
-            Lineage::Inherit => has_enough_children(&spawner, now, settings),
+            Lineage::Inherit => has_enough_children(&spawner, birth.now, birth.settings),
         };
         match is_root {
             true => Place {
@@ -300,70 +320,97 @@ fn has_enough_children(spawner: &SpanContext, now: Ticks, settings: &Settings) -
     enough
 }
 
+/// What the beginning of a span needs to know of the spawn.
+#[derive(Clone, Copy)]
+pub(super) struct Birth<'a> {
+    pub(super) lineage: Lineage,
+    pub(super) now: Ticks,
+    pub(super) settings: &'a Settings,
+}
+
 /// Begins the span of a process that is spawned under `current`. `None` when it has no span of its
 /// own and inherits what is current.
 pub(super) fn begin(
-    policy: &dyn SpanPolicy,
+    (policy, rule): (&dyn SpanPolicy, Rule),
     current: &Context,
-    (lineage, now): (Lineage, Ticks),
+    birth: Birth<'_>,
     kind: KindRef,
-    settings: &Settings,
 ) -> Option<Begun> {
     if current.is_telemetry_suppressed() {
         return None;
     }
-    let place = Place::of(current, lineage, now, settings);
+    let place = Place::of(current, birth);
     let trace_id = place.trace_id();
-    let shown = place.shown(current);
-    let decision = policy.sample(&shown, trace_id, kind.name, kind.process_type);
+    let decision = match rule {
+        Rule::All => Decision::inherit(true, &place.parent),
+        Rule::LikeParent => {
+            let parent = &place.parent;
+            Decision::inherit(!parent.is_valid() || parent.is_sampled(), parent)
+        }
+        Rule::Ask => {
+            let shown = place.shown(current);
+            policy.sample(&shown, trace_id, kind.name, kind.process_type)
+        }
+    };
     let flags = match decision.sampled {
         true => place.parent.trace_flags() | TraceFlags::SAMPLED,
         false => place.parent.trace_flags() & !TraceFlags::SAMPLED,
     };
-    let context = SpanContext::new(
-        trace_id,
-        ids::new_span_id(),
-        flags,
-        false,
-        decision.trace_state.clone(),
-    );
-    let own = Some(context.clone());
-    let context = match decision.sampled {
+    let span_id = ids::new_span_id();
+    let trace_state = decision.trace_state.clone();
+    let context = SpanContext::new(trace_id, span_id, flags, false, trace_state);
+    let (context, keeping) = match decision.sampled {
         true => {
             let span = TaskSpan::new(context, place, decision, policy.limit());
-            current.with_span(span)
+            (current.with_span(span), SpanKeeping::Ours)
         }
-        false => current.with_remote_span_context(context),
+        false => (current.with_remote_span_context(context), SpanKeeping::None),
     };
     Some(Begun {
         context: Some(context),
-        own,
-        is_foreign: false,
+        trace_id,
+        span_id,
+        keeping,
     })
+}
+
+impl Decision {
+    /// Nothing but the parent's trace state is added.
+    fn inherit(sampled: bool, parent: &SpanContext) -> Decision {
+        Decision {
+            sampled,
+            attributes: Vec::new(),
+            trace_state: parent.trace_state().clone(),
+        }
+    }
 }
 
 /// As [`begin`], in a tracer provider that is not ours.
 pub(super) fn begin_foreign(
     policy: &dyn SpanPolicy,
     current: &Context,
-    (lineage, now): (Lineage, Ticks),
+    birth: Birth<'_>,
     kind: &Kind,
-    settings: &Settings,
 ) -> Option<Begun> {
     if current.is_telemetry_suppressed() {
         return None;
     }
-    let place = Place::of(current, lineage, now, settings);
+    let place = Place::of(current, birth);
     let base = match place.is_root {
         true => without_span(current),
         false => current.clone(),
     };
     let context = policy.begin_foreign(&base, kind, place.link)?;
-    let own = context.span().span_context().clone();
+    let (trace_id, span_id) = {
+        let span = context.span();
+        let own = span.span_context();
+        (own.trace_id(), own.span_id())
+    };
     Some(Begun {
         context: Some(context),
-        own: Some(own),
-        is_foreign: true,
+        trace_id,
+        span_id,
+        keeping: SpanKeeping::Foreign,
     })
 }
 
