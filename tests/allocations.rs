@@ -1,4 +1,5 @@
-//! What is allocated: one block a task, none while recording, and all of it is given back.
+//! What is allocated: nothing for a task whose memory another has left, none while recording, and all
+//! of it is given back.
 //!
 //! The tests of this file count the allocations of the whole process, so they take turns.
 #![cfg(feature = "telemetry")]
@@ -134,7 +135,7 @@ fn a_million_tasks_leave_nothing_behind_and_are_all_in_the_metrics() {
 }
 
 #[test]
-fn a_task_is_one_allocation_and_recording_it_none() {
+fn a_task_takes_the_memory_of_another_and_recording_it_none() {
     let _turn = alone();
     let memory = InMemory::new();
     let runtime = metrics_only(&memory, 1);
@@ -142,9 +143,8 @@ fn a_task_is_one_allocation_and_recording_it_none() {
     let before = MADE.load(SeqCst);
     runtime.block_on(spawn_and_join(20_000));
     let made = MADE.load(SeqCst) - before;
-    // Beside the tasks there are only the buffers of the queue, which grows and shrinks with each
-    // batch of a thousand.
-    assert!((20_000..21_000).contains(&made), "{made} allocations");
+    // The list of the handles, and what the queues and the drain take, with each batch of a thousand.
+    assert!(made < 1_000, "{made} allocations");
 }
 
 #[test]
@@ -284,13 +284,13 @@ fn a_span_is_two_allocations_on_the_thread_that_records_it() {
     let _turn = alone();
     let exporting = || Otel::builder().exporter(InMemory::new());
     let without = allocations_of_a_task(exporting().without_spans().build());
-    assert!((1.0..1.1).contains(&without), "{without} without a span");
+    assert!((0.0..0.1).contains(&without), "{without} without a span");
     // Its context, and the span in it.
     let with = allocations_of_a_task(exporting().build());
-    assert!((3.0..3.1).contains(&with), "{with} with a span");
+    assert!((2.0..2.1).contains(&with), "{with} with a span");
     let unsampled = exporting().sampler(opentelemetry_sdk::trace::Sampler::AlwaysOff);
     let unsampled = allocations_of_a_task(unsampled.build());
-    assert!((1.0..2.1).contains(&unsampled), "{unsampled} unsampled");
+    assert!((0.0..1.1).contains(&unsampled), "{unsampled} unsampled");
 }
 
 /// Detail is asked for, and is paid for: by notes that grow with the number of polls.
@@ -302,7 +302,7 @@ fn events_of_polls_take_a_list_that_grows() {
         .poll_detail(PollDetail::Events);
     let with = allocations_of_a_task(otel.build());
     // The place for it, the list, and the box that it leaves in.
-    assert!((4.0..6.1).contains(&with), "{with} with two events");
+    assert!((3.0..5.1).contains(&with), "{with} with two events");
 }
 
 #[test]
@@ -319,5 +319,5 @@ fn recording_that_is_switched_off_allocates_nothing() {
         spawn_and_join(10_000).await;
         MADE_HERE.get() - before
     });
-    assert!((10_000..11_000).contains(&made), "{made} allocations");
+    assert!(made < 1_000, "{made} allocations");
 }

@@ -21,6 +21,13 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// The files that may hold `unsafe`, and what for.
 const UNSAFE: &[(&str, &str)] = &[
     ("clock/src/lib.rs", "the time stamp counter"),
+    ("executor/src/memory/blocks.rs", "links in free blocks"),
+    ("executor/src/memory/chunk.rs", "carving blocks"),
+    ("executor/src/memory/fork.rs", "hearing of a fork"),
+    ("executor/src/memory/mod.rs", "memory of any layout"),
+    ("executor/src/memory/region.rs", "memory of chunks"),
+    ("executor/src/memory/store.rs", "making chunks"),
+    ("executor/src/memory/thread.rs", "a thread's own blocks"),
     ("executor/src/registry.rs", "live tasks under the lock"),
     (
         "executor/src/scheduler/tasks.rs",

@@ -4,6 +4,7 @@
 //!
 //! * `task`: the cell of a task, its state word, and what happens in a poll.
 //! * `scheduler`: the workers, their queues, how they sleep and are woken.
+//! * `memory`: where the memory of cells comes from, and where it goes.
 //! * `blocking`: functions that block, on threads of their own.
 //! * `runtime`: start, handle, context, `block_on`, end.
 //! * `local`, `join_set`, `task_local`, `coop`, `builder`, `process`: what users build on top.
@@ -17,6 +18,7 @@ mod builder;
 pub mod coop;
 mod join_set;
 mod local;
+mod memory;
 #[cfg(feature = "telemetry")]
 mod process;
 mod registry;

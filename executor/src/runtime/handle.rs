@@ -122,7 +122,8 @@ impl Handle {
     /// Spawns a future: it runs at once, on the workers of the runtime, whether its handle is
     /// awaited or not.
     ///
-    /// Cost: one allocation.
+    /// Cost: some 250 bytes and the future, taken from what tasks have left that ended before; one
+    /// time in dozens a lock.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where

@@ -1,5 +1,6 @@
 //! The memory of a task.
 
+use std::alloc::Layout;
 use std::future::Future;
 use std::ptr::NonNull;
 use std::task::Waker;
@@ -13,6 +14,7 @@ use super::harness::{self, Pen};
 use super::raw::{Notified, TaskRef};
 use super::state::State;
 use super::{Id, JoinError, JoinHandle};
+use crate::memory;
 use crate::sync::UnsafeCell;
 
 /// Where ready tasks go. A scheduler is held by each of its tasks, so it is a cheap handle.
@@ -135,7 +137,7 @@ where
             Waiting::Blocking => harness::vtable_blocking::<F, S>(),
             _ => harness::vtable_join::<F, S>(),
         };
-        let cell = Box::new(Cell {
+        let cell = Cell {
             header: Header {
                 state: State::new(),
                 vtable,
@@ -149,8 +151,11 @@ where
             detail: self.account.detail,
             stage: UnsafeCell::new(Stage::Running(self.future)),
             join_waker: UnsafeCell::new(None),
-        });
-        let header = NonNull::from(Box::leak(cell)).cast::<Header>();
+        };
+        let place = memory::allocate(Layout::new::<Cell<F, S>>()).cast::<Cell<F, S>>();
+        // SAFETY: the place is of the size and alignment of a cell, and nobody else has it.
+        unsafe { place.write(cell) };
+        let header = place.cast::<Header>();
         // SAFETY: rule 1: the state begins with one reference for the life, which no handle owns,
         // and one for the join handle, which takes it over here.
         let join = unsafe { TaskRef::from_raw(header) };

@@ -2,6 +2,7 @@
 //!
 //! All functions here know the type of the future; the vtable is made of them.
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -21,6 +22,7 @@ use super::observe::waiting_of;
 use super::raw::{Notified, borrowed_waker};
 use super::state::{Pending, Polling};
 use super::{Id, JoinError};
+use crate::memory;
 use crate::runtime::context;
 use crate::scheduler::WorkerThread;
 
@@ -367,11 +369,13 @@ unsafe fn schedule<F: Future + 'static, S: Schedule>(header: NonNull<Header>) {
 ///
 /// The caller has released the last reference.
 unsafe fn free<F: Future + 'static, S: Schedule>(header: NonNull<Header>) {
-    // SAFETY: the cell came out of a `Box` of this type, and nobody has a reference (rule 1).
-    let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S>>().as_ptr()) };
+    let cell = header.cast::<Cell<F, S>>();
     // The output of a task whose join handle went away was dropped then; what is left is `Consumed`
     // and wakers that nobody wakes. Their drop is user code all the same.
-    quietly(|| drop(cell));
+    // SAFETY: the cell is whole, and nobody has a reference (rule 1); it is dropped once.
+    quietly(|| unsafe { cell.drop_in_place() });
+    // SAFETY: the memory is from `memory::allocate`, with this layout.
+    unsafe { memory::free(cell.cast(), Layout::new::<Cell<F, S>>()) };
 }
 
 /// # Safety
