@@ -1,10 +1,12 @@
 //! The account of one process: what the scheduler keeps for the recorder, whole and in hand.
 
-use opentelemetry::{Context, SpanId, TraceId};
+use opentelemetry::SpanId;
 use telemetry_rt_clock::{Ticks, ticks};
 
+use super::span::{Begun, Unborn};
 use super::task::{
-    COUNTED, FOREIGN_SPAN, HAS_SPAN, NO_KIND, TaskDetail, TaskRecord, TaskScope, WakeStamp,
+    COUNTED, FOREIGN_SPAN, HAS_SPAN, NO_KIND, ROOT_SPAN, TaskDetail, TaskRecord, TaskScope,
+    UNBORN_SPAN, WakeStamp,
 };
 use super::thread;
 use crate::record::{ProcessType, WakeCause};
@@ -51,10 +53,7 @@ pub(super) struct Beginning {
     pub(super) now: Ticks,
     pub(super) kind: u32,
     pub(super) counted: bool,
-    pub(super) context: Option<Context>,
-    pub(super) span: SpanKeeping,
-    pub(super) trace_id: TraceId,
-    pub(super) span_id: SpanId,
+    pub(super) span: Begun,
     /// The task that spawned it, or zero.
     pub(super) parent: u64,
 }
@@ -65,10 +64,7 @@ impl Beginning {
             now: ticks(),
             kind: NO_KIND,
             counted: false,
-            context: None,
-            span: SpanKeeping::None,
-            trace_id: TraceId::INVALID,
-            span_id: SpanId::INVALID,
+            span: Begun::inherited(None),
             parent: thread::polled_task(),
         }
     }
@@ -101,16 +97,13 @@ impl Account {
 
     #[inline]
     pub(super) fn begin(beginning: Beginning) -> Account {
+        let span = beginning.span;
+        let flags = flags(beginning.counted, &span);
         Account {
             record: TaskRecord::new(beginning.now, beginning.kind),
-            detail: TaskDetail::new(
-                beginning.trace_id,
-                beginning.span_id,
-                beginning.parent,
-                flags(beginning.counted, beginning.span),
-            ),
+            detail: TaskDetail::new(span.trace_id, span.span_id, beginning.parent, flags),
             scope: TaskScope {
-                context: beginning.context,
+                context: span.context,
                 extra: None,
             },
         }
@@ -118,14 +111,19 @@ impl Account {
 }
 
 #[inline]
-fn flags(counted: bool, span: SpanKeeping) -> u8 {
-    let span = match span {
+fn flags(counted: bool, span: &Begun) -> u8 {
+    let counted = if counted { COUNTED } else { 0 };
+    let keeping = match span.keeping {
         SpanKeeping::None => 0,
         SpanKeeping::Ours => HAS_SPAN,
         SpanKeeping::Foreign => HAS_SPAN | FOREIGN_SPAN,
     };
-    let counted = if counted { COUNTED } else { 0 };
-    counted | span
+    let unborn = match span.unborn {
+        None => 0,
+        Some(Unborn::Child) => UNBORN_SPAN,
+        Some(Unborn::Root) => UNBORN_SPAN | ROOT_SPAN,
+    };
+    counted | keeping | unborn
 }
 
 impl Process<'_> {

@@ -215,7 +215,8 @@ impl Recorder {
 
     /// A process is spawned by this thread: begins its account, and its span if it is to have one.
     ///
-    /// Cost: one clock read; for a process with a span, also two allocations for its `Context`.
+    /// Cost: one clock read; for a process with a span, also one count of the current `Context`, unless
+    /// there is a sampler to ask: then the two allocations of its own.
     pub fn spawned(&self, spawning: Spawning<'_>) -> Account {
         let kind = self
             .inner
@@ -223,16 +224,12 @@ impl Recorder {
             .find(spawning.meta, spawning.name, spawning.site);
         let now = ticks();
         let counted = self.inner.settings.is_recording();
-        let begun = self.begin_span(kind, spawning.lineage, now, counted);
         Account::begin(Beginning {
             now,
             kind: kind.index,
             counted,
-            span: begun.keeping,
-            trace_id: begun.trace_id,
-            span_id: begun.span_id,
+            span: self.begin_span(kind, spawning.lineage, now, counted),
             parent: thread::polled_task(),
-            context: begun.context,
         })
     }
 

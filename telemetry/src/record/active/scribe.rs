@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use opentelemetry::{Context, ContextGuard};
+use opentelemetry::{Context, ContextGuard, SpanId};
 use telemetry_rt_clock::{Ticks, ticks};
 
 use super::account::{Process, SpanKeeping};
@@ -21,7 +21,7 @@ use super::recorder::{Recorder, SHARED};
 use super::ring::{Producer, Pushed};
 use super::scopes::{self, Scopes};
 use super::shard::{Shard, Writers};
-use super::span::SpanRecord;
+use super::span::{self, SpanRecord, Unborn};
 use super::task::{NO_WORKER, Started, WakeStamp};
 use super::thread::{self, AtWork, Polling};
 use super::tls;
@@ -246,6 +246,9 @@ impl Scribe {
         poll.start = started.start;
         poll.scheduled = started.scheduled;
         poll.cause = cause;
+        if let Some(unborn) = process.detail.unborn() {
+            self.bear_span(process, unborn);
+        }
         poll.context = self.attach(process);
         poll.is_inner = thread::begin_poll(&polling(process));
         poll.outer_scopes = enter_scopes(process);
@@ -261,6 +264,17 @@ impl Scribe {
         };
         delays.record(scheduled, self.recorder.bounds(), shard.writers);
         health.count_wake(cause, shard.writers);
+    }
+
+    /// The process is polled for the first time: its span comes to the world.
+    fn bear_span(&self, process: &mut Process<'_>, unborn: Unborn) {
+        let detail = process.detail;
+        detail.set_born();
+        let ids = (detail.trace_id(), SpanId::from(detail.span_id()));
+        let place = &mut process.scope.context;
+        *place = place
+            .take()
+            .map(|spawner| span::bear(&spawner, unborn, ids, self.recorder.span_limit()));
     }
 
     /// Makes the context of the process current. On a worker nothing is current between polls, so

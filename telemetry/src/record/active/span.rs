@@ -237,6 +237,17 @@ pub(super) struct Begun {
     /// Its own span, sampled or not; invalid if it has none.
     pub(super) span_id: SpanId,
     pub(super) keeping: SpanKeeping,
+    /// If the span is yet to be born, `context` is that of the spawner: see [`bear`].
+    pub(super) unborn: Option<Unborn>,
+}
+
+/// A span that has its ids, and nothing else as long as its process is not polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unborn {
+    /// It will hang below the spawner's.
+    Child,
+    /// It will be a root, with a link to the spawner's.
+    Root,
 }
 
 impl Begun {
@@ -247,6 +258,7 @@ impl Begun {
             trace_id: current.map_or(TraceId::INVALID, |span| span.span_context().trace_id()),
             span_id: SpanId::INVALID,
             keeping: SpanKeeping::None,
+            unborn: None,
             context,
         }
     }
@@ -263,12 +275,13 @@ struct Place {
 
 impl Place {
     fn of(current: &Context, birth: Birth<'_>) -> Place {
+        let is_root = is_root(current.span().span_context(), birth);
+        Place::known(current, is_root)
+    }
+
+    /// Where it hangs, once that is decided.
+    fn known(current: &Context, is_root: bool) -> Place {
         let spawner = current.span().span_context().clone();
-        let is_root = match birth.lineage {
-            Lineage::Root => true,
-            Lineage::Child => false,
-            Lineage::Inherit => has_enough_children(&spawner, birth.now, birth.settings),
-        };
         match is_root {
             true => Place {
                 parent: SpanContext::NONE,
@@ -298,6 +311,15 @@ impl Place {
             true => self.parent.trace_id(),
             false => ids::new_trace_id(),
         }
+    }
+}
+
+/// Whether what is spawned below this span begins a trace of its own. Counts it, if it does not.
+fn is_root(spawner: &SpanContext, birth: Birth<'_>) -> bool {
+    match birth.lineage {
+        Lineage::Root => true,
+        Lineage::Child => false,
+        Lineage::Inherit => has_enough_children(spawner, birth.now, birth.settings),
     }
 }
 
@@ -339,19 +361,73 @@ pub(super) fn begin(
     if current.is_telemetry_suppressed() {
         return None;
     }
+    match rule {
+        Rule::All => Some(conceive(current, birth)),
+        Rule::LikeParent if is_rootless(current) || current.span().span_context().is_sampled() => {
+            Some(conceive(current, birth))
+        }
+        Rule::LikeParent | Rule::Ask => Some(ask(policy, current, birth, kind)),
+    }
+}
+
+fn is_rootless(context: &Context) -> bool {
+    !context.span().span_context().is_valid()
+}
+
+/// Begins a span that is recorded, and about which nobody need be asked: see [`bear`].
+fn conceive(current: &Context, birth: Birth<'_>) -> Begun {
+    let spawner = current.span();
+    let spawner = spawner.span_context();
+    let is_root = is_root(spawner, birth);
+    let trace_id = match !is_root && spawner.is_valid() {
+        true => spawner.trace_id(),
+        false => ids::new_trace_id(),
+    };
+    Begun {
+        trace_id,
+        span_id: ids::new_span_id(),
+        keeping: SpanKeeping::Ours,
+        unborn: Some(match is_root {
+            true => Unborn::Root,
+            false => Unborn::Child,
+        }),
+        context: Some(current.clone()),
+    }
+}
+
+/// The context of a process that is polled for the first time, and was spawned in that of `spawner`.
+///
+/// The span comes to the world this late because its memory is two allocations of the API. A burst of
+/// spawns would ask for all of them at once, and give them back on another thread; so they are asked
+/// for and given back within one poll, where the allocator has them at hand.
+pub(super) fn bear(
+    spawner: &Context,
+    unborn: Unborn,
+    (trace_id, span_id): (TraceId, SpanId),
+    limit: usize,
+) -> Context {
+    let place = Place::known(spawner, unborn == Unborn::Root);
+    let decision = Decision {
+        sampled: true,
+        attributes: Vec::new(),
+        trace_state: place.parent.trace_state().clone(),
+    };
+    let context = SpanContext::new(
+        trace_id,
+        span_id,
+        place.parent.trace_flags() | TraceFlags::SAMPLED,
+        false,
+        decision.trace_state.clone(),
+    );
+    spawner.with_span(TaskSpan::new(context, place, decision, limit))
+}
+
+/// Begins a span that a sampler decides about.
+fn ask(policy: &dyn SpanPolicy, current: &Context, birth: Birth<'_>, kind: KindRef) -> Begun {
     let place = Place::of(current, birth);
     let trace_id = place.trace_id();
-    let decision = match rule {
-        Rule::All => Decision::inherit(true, &place.parent),
-        Rule::LikeParent => {
-            let parent = &place.parent;
-            Decision::inherit(!parent.is_valid() || parent.is_sampled(), parent)
-        }
-        Rule::Ask => {
-            let shown = place.shown(current);
-            policy.sample(&shown, trace_id, kind.name, kind.process_type)
-        }
-    };
+    let shown = place.shown(current);
+    let decision = policy.sample(&shown, trace_id, kind.name, kind.process_type);
     let flags = match decision.sampled {
         true => place.parent.trace_flags() | TraceFlags::SAMPLED,
         false => place.parent.trace_flags() & !TraceFlags::SAMPLED,
@@ -364,24 +440,17 @@ pub(super) fn begin(
             let span = TaskSpan::new(context, place, decision, policy.limit());
             (current.with_span(span), SpanKeeping::Ours)
         }
-        false => (current.with_remote_span_context(context), SpanKeeping::None),
+        false => (
+            current.with_remote_span_context(context),
+            SpanKeeping::None,
+        ),
     };
-    Some(Begun {
+    Begun {
         context: Some(context),
         trace_id,
         span_id,
         keeping,
-    })
-}
-
-impl Decision {
-    /// Nothing but the parent's trace state is added.
-    fn inherit(sampled: bool, parent: &SpanContext) -> Decision {
-        Decision {
-            sampled,
-            attributes: Vec::new(),
-            trace_state: parent.trace_state().clone(),
-        }
+        unborn: None,
     }
 }
 
@@ -411,6 +480,7 @@ pub(super) fn begin_foreign(
         trace_id,
         span_id,
         keeping: SpanKeeping::Foreign,
+        unborn: None,
     })
 }
 

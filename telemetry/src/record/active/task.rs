@@ -17,6 +17,7 @@ use telemetry_rt_clock::Ticks;
 use super::account::SpanKeeping;
 use super::poll_log::PollLog;
 use super::scopes::Scopes;
+use super::span::Unborn;
 use super::thread;
 use crate::record::{Waiting, WakeCause};
 
@@ -157,7 +158,8 @@ pub struct TaskDetail {
 /// What of a process belongs to whoever polls it.
 #[derive(Debug)]
 pub struct TaskScope {
-    /// Attached during each poll, unless there is nothing in it.
+    /// Attached during each poll, unless there is nothing in it. Before the first poll of a process
+    /// whose span is [`UNBORN_SPAN`] it is that of the spawner.
     pub(super) context: Option<Context>,
     /// What few processes have.
     pub(super) extra: Option<Box<TaskExtra>>,
@@ -185,6 +187,10 @@ pub(super) const COUNTED: u8 = 1;
 pub(super) const HAS_SPAN: u8 = 2;
 /// That span is one of a provider that is not ours.
 pub(super) const FOREIGN_SPAN: u8 = 4;
+/// It is yet to be born: the context is that of the spawner.
+pub(super) const UNBORN_SPAN: u8 = 8;
+/// It will be a root.
+pub(super) const ROOT_SPAN: u8 = 16;
 
 impl TaskRecord {
     #[inline]
@@ -425,6 +431,21 @@ impl TaskDetail {
     #[inline]
     pub(super) fn is_counted(&self) -> bool {
         self.flags() & COUNTED != 0
+    }
+
+    /// The span that is yet to be born, if it is.
+    #[inline]
+    pub(super) fn unborn(&self) -> Option<Unborn> {
+        let flags = self.flags();
+        (flags & UNBORN_SPAN != 0).then_some(match flags & ROOT_SPAN {
+            0 => Unborn::Child,
+            _ => Unborn::Root,
+        })
+    }
+
+    pub(super) fn set_born(&self) {
+        self.flags
+            .store(self.flags() & !(UNBORN_SPAN | ROOT_SPAN), Relaxed);
     }
 
     #[inline]
