@@ -4,13 +4,11 @@
 //! way out and keeps the latest of each kind, outcome and decade of durations: so a rare slow
 //! process stays visible beside many fast ones, and the memory has a bound.
 
-use std::collections::HashMap;
-
 use parking_lot::Mutex;
-use telemetry_rt_clock::Anchor;
 
+use super::calendar::Calendar;
 use super::metric::Exemplar;
-use super::queue::Queued;
+use super::queue::Chunk;
 use crate::record::{Outcome, SpanRecord};
 
 /// Which values become exemplars: `OTEL_METRICS_EXEMPLAR_FILTER`.
@@ -34,7 +32,15 @@ pub(super) type ByDecade = [Option<Exemplar>; DECADES];
 #[derive(Debug)]
 pub(super) struct Exemplars {
     filter: ExemplarFilter,
-    kept: Mutex<HashMap<(u32, Outcome), ByDecade>>,
+    kept: Mutex<Kept>,
+}
+
+/// By kind and outcome, in the order of their numbers.
+#[derive(Debug, Default)]
+struct Kept {
+    by_place: Vec<Option<Box<ByDecade>>>,
+    /// One bit for each decade of which this batch has brought one already.
+    seen: Vec<u16>,
 }
 
 impl Exemplars {
@@ -45,19 +51,20 @@ impl Exemplars {
         }
     }
 
-    /// Looks through spans that are about to be exported.
-    pub(super) fn note(&self, batch: &[Queued]) {
+    /// Looks through spans that are about to be exported. From the last one on: what comes first
+    /// then is the latest, and of all others only their decade is asked for.
+    pub(super) fn note(&self, batch: &[Chunk]) {
         if self.filter == ExemplarFilter::AlwaysOff {
             return;
         }
         let mut kept = self.kept.lock();
-        for span in batch {
-            // A poll may be exported like a process, but is not counted as one.
-            if let Queued::Process(record, anchor) = span
-                && record.poll.is_none()
-            {
-                let by_decade = kept.entry((record.kind, record.outcome)).or_default();
-                keep(by_decade, record, *anchor);
+        kept.seen.fill(0);
+        for (records, calendar) in batch.iter().rev().flat_map(|chunk| chunk.sections().rev()) {
+            for record in records.iter().rev() {
+                // A poll may be exported like a process, but is not counted as one.
+                if record.poll.is_none() {
+                    kept.note(record, calendar);
+                }
             }
         }
     }
@@ -65,24 +72,57 @@ impl Exemplars {
     /// Adds the processes of this kind that ended so, where they are later than those in `latest`.
     pub(super) fn add_to(&self, latest: &mut ByDecade, kind: u32, outcome: Outcome) {
         let kept = self.kept.lock();
-        let Some(by_decade) = kept.get(&(kind, outcome)) else {
+        let Some(Some(by_decade)) = kept.by_place.get(place_of(kind, outcome)) else {
             return;
         };
-        for (latest, own) in latest.iter_mut().zip(by_decade) {
+        for (latest, own) in latest.iter_mut().zip(&**by_decade) {
             let is_later = own.map(|own| own.time) > latest.map(|latest| latest.time);
             *latest = if is_later { *own } else { *latest };
         }
     }
 }
 
-fn keep(by_decade: &mut ByDecade, record: &SpanRecord, anchor: Anchor) {
-    let nanos = anchor.scale().nanos(record.end.since(record.start));
-    by_decade[decade_of(nanos)] = Some(Exemplar {
+impl Kept {
+    #[inline]
+    fn note(&mut self, record: &SpanRecord, calendar: &Calendar) {
+        let nanos = calendar.scale().nanos(record.end.since(record.start));
+        let decade = decade_of(nanos);
+        let place = place_of(record.kind, record.outcome);
+        let is_new = match self.seen.get_mut(place) {
+            Some(seen) => {
+                let before = *seen;
+                *seen |= 1 << decade;
+                before != *seen
+            }
+            None => true,
+        };
+        if is_new {
+            self.keep(place, decade, exemplar_of(record, nanos, calendar));
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, place: usize, decade: usize, exemplar: Exemplar) {
+        if place >= self.seen.len() {
+            self.seen.resize(place + 1, 0);
+            self.by_place.resize_with(place + 1, || None);
+            self.seen[place] = 1 << decade;
+        }
+        self.by_place[place].get_or_insert_default()[decade] = Some(exemplar);
+    }
+}
+
+fn place_of(kind: u32, outcome: Outcome) -> usize {
+    kind as usize * Outcome::COUNT + outcome as usize
+}
+
+fn exemplar_of(record: &SpanRecord, nanos: u64, calendar: &Calendar) -> Exemplar {
+    Exemplar {
         value: nanos as f64 / 1e9,
-        time: anchor.date(record.end),
+        time: calendar.date(record.end),
         trace_id: record.trace_id,
         span_id: record.span_id,
-    });
+    }
 }
 
 fn decade_of(nanos: u64) -> usize {

@@ -5,6 +5,7 @@ use std::fmt;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::batch::SpanBatch;
 use super::collect::MetricSource;
 use super::metric::Metric;
 use super::stop::Stop;
@@ -62,11 +63,27 @@ pub trait Exporter: Send {
         false
     }
 
-    /// Exports spans.
+    /// Exports spans, in whatever form they are wanted: by default in that of the SDK, by
+    /// [`export_spans`](Exporter::export_spans). An exporter that keeps spans for itself implements
+    /// this one, and gets them from [`SpanBatch::to_spans`] without a copy; one that passes calls on
+    /// to another exporter passes this one on, too.
     ///
     /// # Errors
     ///
     /// All spans of the batch, or as many as the error says, are counted as lost.
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        self.export_spans(batch.spans(), resource)
+    }
+
+    /// Exports spans in the form of the SDK.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`export_batch`](Exporter::export_batch).
     fn export_spans(&mut self, _spans: &[SpanData], _: &Resource) -> Result<(), ExportError> {
         Ok(())
     }

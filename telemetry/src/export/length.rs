@@ -15,7 +15,7 @@ pub(super) fn shorten_values(span: &mut SpanData, most: usize) {
     }
 }
 
-fn shorten_all(attributes: &mut [KeyValue], most: usize) {
+pub(super) fn shorten_all(attributes: &mut [KeyValue], most: usize) {
     for attribute in attributes {
         shorten(&mut attribute.value, most);
     }

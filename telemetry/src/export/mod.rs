@@ -7,8 +7,9 @@
 //! ```
 //!
 //! In reading order: [`Otel`] says what is exported and where to; a [`Pipeline`] is the two
-//! threads that do it; an [`Exporter`] is where they hand it over. Between them, `SpanRecord`s
-//! become the SDK's `SpanData` (`span_data`) and counters become [`Metric`]s (`metric`).
+//! threads that do it; an [`Exporter`] is where they hand it over. Spans come there as a
+//! [`SpanBatch`] of records, which OTLP writes as bytes (`otlp::span`) and others are given as the
+//! SDK's `SpanData` (`span_data`); counters become [`Metric`]s (`metric`).
 //!
 //! No span is lost unseen. The [`Account`] of a pipeline says at any time what became of each:
 //!
@@ -21,6 +22,8 @@ mod otel;
 mod pipeline;
 
 mod account;
+mod batch;
+mod calendar;
 mod collect;
 mod deadline;
 mod drain;
@@ -64,6 +67,7 @@ mod globals;
 mod variables;
 
 pub use account::{Account, Dropped};
+pub use batch::SpanBatch;
 pub use collect::{MetricSource, collect};
 pub use console::Console;
 pub use diagnostics::set_diagnostics;

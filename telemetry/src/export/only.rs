@@ -3,6 +3,7 @@
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::batch::SpanBatch;
 use super::collect::MetricSource;
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
@@ -38,6 +39,14 @@ impl<E: Exporter + ?Sized> Exporter for Box<E> {
 
     fn pull_metrics(&mut self, source: &MetricSource) -> bool {
         (**self).pull_metrics(source)
+    }
+
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        (**self).export_batch(batch, resource)
     }
 
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
@@ -76,6 +85,14 @@ impl<E: Exporter> Exporter for Only<E> {
 
     fn pull_metrics(&mut self, source: &MetricSource) -> bool {
         self.exporter.pull_metrics(source)
+    }
+
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        self.exporter.export_batch(batch, resource)
     }
 
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {

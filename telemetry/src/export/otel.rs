@@ -51,7 +51,7 @@ pub struct Otel {
     pub(super) exemplars: ExemplarFilter,
     pub(super) treatment: Treatment,
     pub(super) watching: Watching,
-    span_ring: usize,
+    pub(super) span_ring: usize,
     spans: bool,
     warnings: Vec<String>,
 }

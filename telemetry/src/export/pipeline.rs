@@ -109,7 +109,7 @@ impl Pipeline {
             otel.value_length,
         );
         let schedule = Schedule::new(otel.schedule_delay, otel.metric_interval);
-        let drain = Drain::new(recorder.clone(), Arc::clone(&queue));
+        let drain = Drain::new(recorder.clone(), Arc::clone(&queue), otel.span_ring);
         // The drain first: if the second thread is refused, the first is stopped again.
         let drain = spawn("rt-drain", move || drain.run())?;
         let sender = spawn("rt-export", move || sender.run(schedule)).inspect_err(|_| {

@@ -5,37 +5,47 @@ use std::time::Duration;
 use opentelemetry::trace::{Event, SpanContext, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use telemetry_rt_clock::Anchor;
 
+use super::calendar::Calendar;
 use crate::record::{PollNote, SpanRecord};
 
 /// Adds an event for each poll to those of the span, in the order of time. When the process has
 /// panicked its last event is that of the panic, and stays the last.
-pub(super) fn merge(notes: &[PollNote], anchor: Anchor, events: &mut Vec<Event>, panicked: bool) {
+pub(super) fn merge(
+    notes: &[PollNote],
+    calendar: &Calendar,
+    events: &mut Vec<Event>,
+    panicked: bool,
+) {
     let panic = if panicked { events.pop() } else { None };
-    events.extend(notes.iter().map(|note| event(note, anchor)));
+    events.extend(notes.iter().map(|note| event(note, calendar)));
     events.sort_by_key(|event| event.timestamp);
     events.extend(panic);
 }
 
 /// An event that says when the poll began.
-pub(super) fn event(note: &PollNote, anchor: Anchor) -> Event {
+pub(super) fn event(note: &PollNote, calendar: &Calendar) -> Event {
     let name = if note.slow { "slow_poll" } else { "poll" };
-    Event::new(name, anchor.date(note.start), attributes(note, anchor), 0)
+    Event::new(
+        name,
+        calendar.date(note.start),
+        attributes(note, calendar),
+        0,
+    )
 }
 
 /// The span of a poll, below that of its process.
 pub(super) fn span(
     record: &SpanRecord,
     note: &PollNote,
-    anchor: Anchor,
+    calendar: &Calendar,
     scope: InstrumentationScope,
 ) -> SpanData {
-    let start_time = anchor.date(note.start);
-    let length = anchor.scale().nanos(note.end.since(note.start));
+    let start_time = calendar.date(note.start);
+    let length = calendar.scale().nanos(note.end.since(note.start));
     let extras = record.extras.as_ref();
     let trace_state = extras.map_or_else(TraceState::default, |extras| extras.trace_state.clone());
-    let mut attributes = attributes(note, anchor);
+    let mut attributes = attributes(note, calendar);
     attributes.push(KeyValue::new("task.id", int(record.task_id)));
     SpanData {
         span_context: SpanContext::new(
@@ -60,8 +70,8 @@ pub(super) fn span(
     }
 }
 
-fn attributes(note: &PollNote, anchor: Anchor) -> Vec<KeyValue> {
-    let scale = anchor.scale();
+fn attributes(note: &PollNote, calendar: &Calendar) -> Vec<KeyValue> {
+    let scale = calendar.scale();
     let busy = scale.nanos(note.end.since(note.start));
     let mut attributes = vec![
         KeyValue::new("poll.number", i64::from(note.number)),

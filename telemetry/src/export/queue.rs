@@ -17,37 +17,33 @@
 //! time, and only with the spans that waited when its turn came: under load it ends, too. Stopping
 //! is the same relay with no way back: `stop`, `drain_ended`, [`Turn::Stop`], `sender_ended`.
 //!
+//! What waits is in [`waiting`]: it comes and goes in chunks, so that the lock is taken a few times
+//! for thousands of spans.
+//!
 //! Whoever waits, waits on one condition variable; all are woken by each change that any of them
 //! may wait for, which happens a few times a second.
 
-use std::collections::VecDeque;
+mod waiting;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use telemetry_rt_clock::{Anchor, instant};
+use telemetry_rt_clock::instant;
 
 use super::account::Dropped;
+use super::calendar::Calendar;
 use super::deadline::deadline_after;
 use crate::record::SpanRecord;
+use waiting::Waiting;
 
-/// A span that waits for export.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the one there is most of, and moved twice"
-)]
-pub(super) enum Queued {
-    /// Of a process, still as the worker recorded it, with what turns its ticks into dates.
-    Process(SpanRecord, Anchor),
-    /// Of a user.
-    User(Box<SpanData>),
-}
+pub(super) use waiting::{Chunk, Taken};
 
 /// What the exporting thread is to do next.
 pub(super) enum Turn {
     /// Export these spans, then [`settle`](Queue::settle).
-    Spans(Vec<Queued>),
+    Spans(Taken),
     /// Export metrics: it is time.
     Metrics,
     /// Export metrics, flush, then say so with this ticket.
@@ -161,11 +157,8 @@ impl End {
     }
 }
 
-#[derive(Default)]
 struct State {
-    waiting: VecDeque<Queued>,
-    /// How many of those waiting are to be exported now, even if they fill no batch.
-    urgent: usize,
+    waiting: Waiting,
     in_hand: u64,
     books: Books,
     tickets: Tickets,
@@ -192,10 +185,11 @@ struct Tickets {
 
 impl Queue {
     pub(super) fn new(capacity: usize, batch: usize) -> Queue {
+        let batch = batch.clamp(1, capacity);
         Queue {
             capacity,
-            batch: batch.clamp(1, capacity),
-            state: Mutex::default(),
+            batch,
+            state: Mutex::new(State::new(batch)),
             changed: Condvar::new(),
         }
     }
@@ -209,17 +203,23 @@ impl Queue {
         } else if state.waiting.len() >= self.capacity {
             state.books.dropped.queue_full += 1;
         } else {
-            state.waiting.push_back(Queued::User(Box::new(span)));
+            state.waiting.push_user(span);
             self.wake_if_full(&state);
         }
     }
 
+    /// How many records the drain is best to bring next.
+    pub(super) fn room_of_chunk(&self) -> usize {
+        self.state.lock().waiting.room_of_chunk()
+    }
+
     /// Takes the drained spans that there is room for, and drops the others.
-    pub(super) fn offer(&self, spans: &mut Vec<SpanRecord>, anchor: Anchor) {
+    pub(super) fn offer(&self, spans: &mut Vec<SpanRecord>, calendar: Calendar) {
         let mut state = self.state.lock();
-        self.take_in(&mut state, spans, anchor);
+        self.take_in(&mut state, spans, calendar);
         state.books.taken += spans.len() as u64;
         state.books.dropped.queue_full += spans.len() as u64;
+        drop(state);
         spans.clear();
     }
 
@@ -227,12 +227,12 @@ impl Queue {
     pub(super) fn offer_until(
         &self,
         spans: &mut Vec<SpanRecord>,
-        anchor: Anchor,
+        calendar: Calendar,
         deadline: Instant,
     ) {
         let mut state = self.state.lock();
         loop {
-            self.take_in(&mut state, spans, anchor);
+            self.take_in(&mut state, spans, calendar);
             if spans.is_empty() || state.closed || instant() >= deadline {
                 break;
             }
@@ -240,21 +240,24 @@ impl Queue {
         }
         state.books.taken += spans.len() as u64;
         state.books.dropped.shutdown_deadline += spans.len() as u64;
+        drop(state);
         spans.clear();
     }
 
-    fn take_in(&self, state: &mut State, spans: &mut Vec<SpanRecord>, anchor: Anchor) {
-        let room = self.capacity - state.waiting.len();
-        let taken = if state.closed {
-            0
-        } else {
-            room.min(spans.len())
+    /// Leaves those that there is no room for.
+    fn take_in(&self, state: &mut State, spans: &mut Vec<SpanRecord>, calendar: Calendar) {
+        let room = match state.closed {
+            true => 0,
+            false => self.capacity - state.waiting.len(),
         };
-        let spans = spans.drain(..taken);
-        state
-            .waiting
-            .extend(spans.map(|span| Queued::Process(span, anchor)));
-        state.books.taken += taken as u64;
+        if room >= spans.len() {
+            state.books.taken += spans.len() as u64;
+            state.waiting.push_records(spans, calendar);
+        } else if room > 0 {
+            let mut fit: Vec<SpanRecord> = spans.drain(..room).collect();
+            state.books.taken += room as u64;
+            state.waiting.push_records(&mut fit, calendar);
+        }
         self.wake_if_full(state);
     }
 
@@ -292,7 +295,7 @@ impl Queue {
             return Some(Turn::Metrics);
         }
         if schedule.spans_are_due(now) && !state.is_flushing() {
-            state.urgent = state.waiting.len();
+            state.waiting.hurry();
         }
         self.turn_of_spans(state)
             .or_else(|| metrics_are_due.then_some(Turn::Metrics))
@@ -300,7 +303,7 @@ impl Queue {
 
     /// Urgent spans, the flush they were urgent for, the end; only then spans that are many.
     fn turn_of_spans(&self, state: &mut State) -> Option<Turn> {
-        if state.urgent > 0 {
+        if state.waiting.is_urgent() {
             return Some(Turn::Spans(self.hand_out(state)));
         }
         if state.is_flushing() {
@@ -314,22 +317,21 @@ impl Queue {
         many.then(|| Turn::Spans(self.hand_out(state)))
     }
 
-    fn hand_out(&self, state: &mut State) -> Vec<Queued> {
-        let size = self.batch.min(state.waiting.len());
-        let batch: Vec<Queued> = state.waiting.drain(..size).collect();
-        state.urgent = state.urgent.saturating_sub(size);
-        state.in_hand = size as u64;
+    fn hand_out(&self, state: &mut State) -> Taken {
+        let batch = state.waiting.take(self.batch);
+        state.in_hand = batch.len() as u64;
         self.changed.notify_all();
         batch
     }
 
-    /// The batch in hand was exported, but for `lost` of its spans.
-    pub(super) fn settle(&self, lost: u64) {
+    /// The batch in hand was exported, but for `lost` of its spans. Its chunks come back empty.
+    pub(super) fn settle(&self, lost: u64, chunks: Vec<Chunk>) {
         let mut state = self.state.lock();
         let in_hand = std::mem::take(&mut state.in_hand);
         let lost = lost.min(in_hand);
         state.books.exported += in_hand - lost;
         state.books.dropped.export_failed += lost;
+        state.waiting.bring_back(chunks);
     }
 
     /// What the drain is to do.
@@ -385,7 +387,7 @@ impl Queue {
     pub(super) fn drain_ended(&self, end: End) {
         let mut state = self.state.lock();
         state.drain_ended = true;
-        state.urgent = state.waiting.len();
+        state.waiting.hurry();
         state.died |= end == End::Died;
         self.changed.notify_all();
     }
@@ -455,6 +457,21 @@ impl Queue {
 }
 
 impl State {
+    fn new(batch: usize) -> State {
+        State {
+            waiting: Waiting::new(batch),
+            in_hand: 0,
+            books: Books::default(),
+            tickets: Tickets::default(),
+            stop: None,
+            drain_ended: false,
+            closed: false,
+            sender_ended: false,
+            abandoned: false,
+            died: false,
+        }
+    }
+
     fn has_ended_well(&self) -> bool {
         self.sender_ended && !self.abandoned && !self.died
     }
@@ -467,7 +484,7 @@ impl State {
     fn serve_next_flush(&mut self) {
         if !self.is_flushing() && self.tickets.drained > self.tickets.served {
             self.tickets.served = self.tickets.drained;
-            self.urgent = self.waiting.len();
+            self.waiting.hurry();
         }
     }
 
@@ -482,7 +499,6 @@ impl State {
         self.books.dropped.shutdown_deadline += left;
         self.waiting.clear();
         self.in_hand = 0;
-        self.urgent = 0;
     }
 }
 

@@ -4,6 +4,7 @@ use futures_executor::block_on;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use super::batch::SpanBatch;
 use super::exporter::{ExportError, Exporter, Signal};
 
 /// Adapts a span exporter that was written for the SDK.
@@ -24,6 +25,14 @@ impl<E: SpanExporter> Sdk<E> {
             knows_resource: false,
         }
     }
+
+    fn export(&mut self, spans: Vec<SpanData>, resource: &Resource) -> Result<(), ExportError> {
+        if !self.knows_resource {
+            self.exporter.set_resource(resource);
+            self.knows_resource = true;
+        }
+        block_on(self.exporter.export(spans)).map_err(|error| ExportError::new(error.to_string()))
+    }
 }
 
 impl<E: SpanExporter> Exporter for Sdk<E> {
@@ -35,13 +44,16 @@ impl<E: SpanExporter> Exporter for Sdk<E> {
         signal == Signal::Traces
     }
 
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        self.export(batch.to_spans(), resource)
+    }
+
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
-        if !self.knows_resource {
-            self.exporter.set_resource(resource);
-            self.knows_resource = true;
-        }
-        block_on(self.exporter.export(spans.to_vec()))
-            .map_err(|error| ExportError::new(error.to_string()))
+        self.export(spans.to_vec(), resource)
     }
 
     fn flush(&mut self) {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanLimits};
+use opentelemetry_sdk::trace::SpanLimits;
 
+use super::batch::SpanBatch;
 use super::collect::{Failures, MetricSource};
 use super::diagnostics::warn;
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
 use super::panics::message_of;
-use super::queue::{End, Queue, Queued, Schedule, Turn};
+use super::queue::{End, Queue, Schedule, Taken, Turn};
 use super::span_data::Converter;
 use crate::record::Recorder;
 
@@ -79,24 +80,25 @@ impl Sender {
 
     /// A span is exported when every exporter that takes spans has taken it. When there is none
     /// nobody has.
-    fn export_spans(&mut self, batch: Vec<Queued>) {
-        let size = batch.len() as u64;
-        self.metrics.exemplars().note(&batch);
-        let spans: Vec<SpanData> = batch
-            .into_iter()
-            .map(|span| self.converter.convert(span))
-            .collect();
+    fn export_spans(&mut self, taken: Taken) {
+        let size = taken.len() as u64;
+        self.metrics.exemplars().note(&taken.chunks);
         let resource = self.metrics.resource();
-        let lost = self
-            .outlets
-            .iter_mut()
-            .filter(|outlet| outlet.traces.is_some())
-            .map(|outlet| match outlet.export_spans(&spans, resource) {
+        let mut batch = SpanBatch::new(taken, &mut self.converter);
+        let outlets = self.outlets.iter_mut();
+        let mut outlets = outlets.filter(|outlet| outlet.traces.is_some()).peekable();
+        let mut lost = None;
+        while let Some(outlet) = outlets.next() {
+            if outlets.peek().is_none() {
+                batch.is_for_the_last();
+            }
+            let lost_here = match outlet.export_batch(&mut batch, resource) {
                 Ok(()) => 0,
                 Err(error) => error.lost_of(size),
-            })
-            .max();
-        self.queue.settle(lost.unwrap_or(size));
+            };
+            lost = lost.max(Some(lost_here));
+        }
+        self.queue.settle(lost.unwrap_or(size), batch.into_chunks());
     }
 
     fn export_metrics(&mut self) {
@@ -143,8 +145,12 @@ impl Outlet {
         }
     }
 
-    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
-        let result = caught(|| self.exporter.export_spans(spans, resource));
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        let result = caught(|| self.exporter.export_batch(batch, resource));
         self.note(Signal::Traces, &result);
         result
     }

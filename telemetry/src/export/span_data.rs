@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLimits, SpanLinks};
-use telemetry_rt_clock::Anchor;
+use telemetry_rt_clock::Scale;
 
+use super::calendar::{Calendar, date_of};
 use super::length::shorten_values;
 use super::metric::{OVERFLOW, error_type};
 use super::polls;
-use super::queue::Queued;
 use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord, Waiting};
 
 /// Converts spans; knows the kinds of one recorder.
+#[derive(Debug)]
 pub(super) struct Converter {
     recorder: Recorder,
     kinds: Vec<Arc<Kind>>,
@@ -40,52 +41,55 @@ impl Converter {
         }
     }
 
-    pub(super) fn convert(&mut self, span: Queued) -> SpanData {
-        let mut span = match span {
-            Queued::Process(record, anchor) => self.process(record, anchor),
-            Queued::User(span) => *span,
+    /// The span of a process, or of one of its polls, cut to all limits.
+    pub(super) fn convert(&mut self, record: &SpanRecord, calendar: &Calendar) -> SpanData {
+        let mut span = match &record.poll {
+            Some(note) => polls::span(record, note, calendar, self.scope.clone()),
+            None => self.process(record, calendar),
         };
-        if let Some(most) = self.value_length {
-            shorten_values(&mut span, most);
-        }
+        self.shorten(&mut span);
         span
     }
 
-    fn process(&mut self, mut record: SpanRecord, anchor: Anchor) -> SpanData {
-        if let Some(note) = record.poll.take() {
-            return polls::span(&record, &note, anchor, self.scope.clone());
+    /// Cuts values to the length that was asked for: also those of users' spans, of which the SDK
+    /// knows no such limit.
+    pub(super) fn shorten(&self, span: &mut SpanData) {
+        if let Some(most) = self.value_length {
+            shorten_values(span, most);
         }
-        let kind = self.kind_of(record.kind);
-        let mut extras = record
-            .extras
-            .take()
-            .map_or_else(SpanExtras::default, |extras| *extras);
+    }
+
+    fn process(&mut self, record: &SpanRecord, calendar: &Calendar) -> SpanData {
+        self.meet(record.kind);
+        let kind = &*self.kinds[record.kind as usize];
+        let extras = record.extras.as_deref();
+        let mut extras = extras.map_or_else(SpanExtras::default, copy_of);
         if let Some(spawner) = record.spawner {
             let link = Link::new(spawner.span_context(), Vec::new(), 0);
             extras.links.insert(0, link);
         }
-        if let Some(log) = record.polls_noted.take() {
+        if let Some(log) = &record.polls_noted {
             extras.dropped.events += log.dropped;
             let panicked = record.outcome == Outcome::Panicked;
-            polls::merge(&log.notes, anchor, &mut extras.events, panicked);
+            polls::merge(&log.notes, calendar, &mut extras.events, panicked);
         }
-        let ledger = Ledger::of(&record, anchor);
-        let own = attributes(&record, &kind, ledger);
+        let ledger = Ledger::of(record, calendar.scale());
+        let own = attributes(record, kind, &ledger);
         let (attributes, dropped_attributes) =
             self.merged(own, extras.attributes, extras.dropped.attributes);
-        let start_time = anchor.date(record.start);
+        let start = calendar.nanos(record.start);
         // Not the date of `end`: its rounding would make the length and its parts differ.
-        let end_time = start_time + Duration::from_nanos(ledger.length);
-        let status = status(extras.status, &record, &kind, &extras.events);
+        let end_time = date_of(start.saturating_add(ledger.length));
+        let status = status(extras.status, record.outcome, kind, &extras.events);
         let panicked = record.outcome == Outcome::Panicked;
         let panic = panicked.then_some(end_time);
         SpanData {
-            span_context: context(&record, extras.trace_state),
+            span_context: context(record, extras.trace_state),
             parent_span_id: record.parent_span_id,
             parent_span_is_remote: record.parent_is_remote,
             span_kind: SpanKind::Internal,
-            name: extras.name.unwrap_or(Cow::Borrowed(name_of(&kind))),
-            start_time,
+            name: extras.name.unwrap_or(Cow::Borrowed(name_of(kind))),
+            start_time: date_of(start),
             end_time,
             status,
             attributes,
@@ -96,13 +100,30 @@ impl Converter {
         }
     }
 
+    /// The kind of this number, which is known from now on.
+    #[cfg(feature = "otlp")]
+    pub(super) fn kind(&mut self, index: u32) -> &Kind {
+        self.meet(index);
+        &self.kinds[index as usize]
+    }
+
     /// Kinds are numbered in the order they appear, so the list is only ever too short.
-    fn kind_of(&mut self, index: u32) -> Arc<Kind> {
-        let index = index as usize;
-        if index >= self.kinds.len() {
+    fn meet(&mut self, index: u32) {
+        if index as usize >= self.kinds.len() {
             self.kinds = self.recorder.kinds();
         }
-        Arc::clone(&self.kinds[index])
+    }
+
+    /// How many parts a span keeps.
+    #[cfg(feature = "otlp")]
+    pub(super) fn limits(&self) -> &SpanLimits {
+        &self.limits
+    }
+
+    /// How many characters a value keeps.
+    #[cfg(feature = "otlp")]
+    pub(super) fn value_length(&self) -> Option<usize> {
+        self.value_length
     }
 
     /// Attributes of the process, then those of the user; a user's wins over one of the process.
@@ -158,6 +179,19 @@ impl Converter {
     }
 }
 
+/// The record keeps its own: others may export it, too.
+fn copy_of(extras: &SpanExtras) -> SpanExtras {
+    SpanExtras {
+        name: extras.name.clone(),
+        attributes: extras.attributes.clone(),
+        events: extras.events.clone(),
+        links: extras.links.clone(),
+        status: extras.status.clone(),
+        trace_state: extras.trace_state.clone(),
+        dropped: extras.dropped,
+    }
+}
+
 /// The scope of spans and metrics of processes.
 pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder("telemetry_rt")
@@ -190,19 +224,18 @@ fn cut<T>(list: &mut Vec<T>, limit: u32) -> u32 {
 ///
 /// The sum and two of the parts are converted, each rounded down; the third is the rest. So the
 /// parts add up to the length exactly.
-#[derive(Clone, Copy)]
 pub(super) struct Ledger {
     pub(super) length: u64,
-    busy: u64,
-    scheduled: u64,
-    idle: u64,
+    pub(super) busy: u64,
+    pub(super) scheduled: u64,
+    pub(super) idle: u64,
     /// By [`Waiting`]; adds up to `idle`.
-    idle_by_reason: [u64; Waiting::COUNT],
+    pub(super) idle_by_reason: [u64; Waiting::COUNT],
 }
 
 impl Ledger {
-    pub(super) fn of(record: &SpanRecord, anchor: Anchor) -> Ledger {
-        let scale = anchor.scale();
+    #[inline]
+    pub(super) fn of(record: &SpanRecord, scale: Scale) -> Ledger {
         let ticks = record.end.since(record.start);
         let ticks_idle = ticks
             .saturating_sub(record.busy)
@@ -210,18 +243,31 @@ impl Ledger {
         let length = scale.nanos(ticks);
         let scheduled = scale.nanos(record.scheduled);
         let idle = scale.nanos(ticks_idle);
-        let mut idle_by_reason = record.idle.map(|ticks| scale.nanos(ticks));
-        let known: u64 = idle_by_reason.iter().sum();
-        idle_by_reason[rest_of(ticks_idle, record)] += idle.saturating_sub(known);
         Ledger {
             length,
             // What rounding leaves over goes where there is most, and zero stays zero.
             busy: length.saturating_sub(scheduled).saturating_sub(idle),
             scheduled,
             idle,
-            idle_by_reason,
+            idle_by_reason: match ticks_idle {
+                // As of most processes that are polled once.
+                0 => [0; Waiting::COUNT],
+                _ => idle_by_reason(record, scale, ticks_idle, idle),
+            },
         }
     }
+}
+
+fn idle_by_reason(
+    record: &SpanRecord,
+    scale: Scale,
+    ticks_idle: u64,
+    idle: u64,
+) -> [u64; Waiting::COUNT] {
+    let mut by_reason = record.idle.map(|ticks| scale.nanos(ticks));
+    let known: u64 = by_reason.iter().sum();
+    by_reason[rest_of(ticks_idle, record)] += idle.saturating_sub(known);
+    by_reason
 }
 
 /// The reason for which the process was idle when it was for none of those that were kept. If it
@@ -237,7 +283,7 @@ fn rest_of(idle: u64, record: &SpanRecord) -> usize {
 }
 
 /// The attribute that says how long a process was idle for one reason.
-const fn idle_key(waiting: Waiting) -> &'static str {
+pub(super) const fn idle_key(waiting: Waiting) -> &'static str {
     match waiting {
         Waiting::Other => "task.idle_other_ns",
         Waiting::Io => "task.idle_io_ns",
@@ -264,34 +310,30 @@ fn context(record: &SpanRecord, trace_state: TraceState) -> SpanContext {
     )
 }
 
-pub(super) fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Vec<KeyValue> {
-    let mut list = Vec::with_capacity(20);
+/// What is the same for all processes of a kind that end in the same way, then what is measured.
+pub(super) fn attributes(record: &SpanRecord, kind: &Kind, ledger: &Ledger) -> Vec<KeyValue> {
+    let reasons = if ledger.idle > 0 { Waiting::COUNT } else { 0 };
+    let of_blocking = match kind.process_type {
+        ProcessType::Blocking => 2,
+        ProcessType::Task | ProcessType::Future => 0,
+    };
+    let mut list = Vec::with_capacity(MOST_CONSTANTS + 8 + reasons + of_blocking);
+    constants(kind, record.outcome, &mut list);
+    measures(record, kind, ledger, &mut list);
+    list
+}
+
+const MOST_CONSTANTS: usize = 6;
+
+/// How many attributes of its own the span of a process has at most.
+#[cfg(feature = "otlp")]
+pub(super) const MOST_ATTRIBUTES: usize = MOST_CONSTANTS + 8 + Waiting::COUNT + 2;
+
+/// What is the same for all processes of a kind that end in the same way.
+pub(super) fn constants(kind: &Kind, outcome: Outcome, list: &mut Vec<KeyValue>) {
     let mut add = |key, value: Value| list.push(KeyValue::new(key, value));
-    add("task.id", int(record.task_id));
     add("task.type", kind.process_type.as_str().into());
-    add("task.state", record.outcome.state().into());
-    add("task.polls", i64::from(record.polls).into());
-    add("task.wakes", i64::from(record.wakes).into());
-    add("task.busy_ns", int(ledger.busy));
-    add("task.scheduled_ns", int(ledger.scheduled));
-    add("task.idle_ns", int(ledger.idle));
-    for waiting in Waiting::ALL {
-        let nanos = ledger.idle_by_reason[waiting as usize];
-        if nanos > 0 {
-            add(idle_key(waiting), int(nanos));
-        }
-    }
-    let coalesced = record.wakes.saturating_sub(record.polls);
-    if coalesced > 0 {
-        add("task.coalesced_wakes", i64::from(coalesced).into());
-    }
-    add("task.migrations", i64::from(record.migrations).into());
-    if kind.process_type == ProcessType::Blocking {
-        add("task.queued_ns", int(ledger.scheduled));
-    }
-    if let Some(thread) = &record.thread {
-        add("thread.name", StringValue::from(Arc::clone(thread)).into());
-    }
+    add("task.state", outcome.state().into());
     match kind.site {
         Some(site) => {
             add("code.function.name", kind.path.into());
@@ -300,10 +342,39 @@ pub(super) fn attributes(record: &SpanRecord, kind: &Kind, ledger: Ledger) -> Ve
         }
         None => add(OVERFLOW, true.into()),
     }
-    if let Some(error) = error_type(record.outcome, kind) {
+    if let Some(error) = error_type(outcome, kind) {
         add("error.type", error.into());
     }
-    list
+}
+
+/// The rest. `otlp::span` writes the same, in the same order.
+fn measures(record: &SpanRecord, kind: &Kind, ledger: &Ledger, list: &mut Vec<KeyValue>) {
+    let mut add = |key, value: Value| list.push(KeyValue::new(key, value));
+    add("task.id", int(record.task_id));
+    add("task.polls", i64::from(record.polls).into());
+    add("task.wakes", i64::from(record.wakes).into());
+    add("task.migrations", i64::from(record.migrations).into());
+    add("task.busy_ns", int(ledger.busy));
+    add("task.scheduled_ns", int(ledger.scheduled));
+    add("task.idle_ns", int(ledger.idle));
+    if ledger.idle > 0 {
+        for waiting in Waiting::ALL {
+            let nanos = ledger.idle_by_reason[waiting as usize];
+            if nanos > 0 {
+                add(idle_key(waiting), int(nanos));
+            }
+        }
+    }
+    let coalesced = record.wakes.saturating_sub(record.polls);
+    if coalesced > 0 {
+        add("task.coalesced_wakes", i64::from(coalesced).into());
+    }
+    if kind.process_type == ProcessType::Blocking {
+        add("task.queued_ns", int(ledger.scheduled));
+    }
+    if let Some(thread) = &record.thread {
+        add("thread.name", StringValue::from(Arc::clone(thread)).into());
+    }
 }
 
 fn int(number: u64) -> Value {
@@ -311,11 +382,11 @@ fn int(number: u64) -> Value {
 }
 
 /// The user's status if there is one, else what the outcome says.
-pub(super) fn status(users: Status, record: &SpanRecord, kind: &Kind, events: &[Event]) -> Status {
-    if users != Status::Unset || !record.outcome.is_error() {
+pub(super) fn status(users: Status, outcome: Outcome, kind: &Kind, events: &[Event]) -> Status {
+    if users != Status::Unset || !outcome.is_error() {
         return users;
     }
-    match record.outcome {
+    match outcome {
         Outcome::Panicked => Status::error(format!("panicked: {}", panic_message(events))),
         Outcome::TimedOut => Status::error("its time was up"),
         _ => Status::error(format!("returned Err({})", kind.error_type.unwrap_or("_"))),

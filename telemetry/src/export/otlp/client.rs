@@ -1,5 +1,6 @@
 //! One request at a time, repeated while there is hope and time, whatever carries it.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -69,10 +70,10 @@ impl Client {
     }
 
     /// Sends a request and returns the reply to it, once there is one that says it was accepted.
-    pub(super) fn send(&self, body: Vec<u8>) -> Result<Vec<u8>, ExportError> {
+    pub(super) fn send(&self, body: &[u8]) -> Result<Vec<u8>, ExportError> {
         let body = match self.gzip {
-            true => gzip(&body),
-            false => body,
+            true => Cow::Owned(gzip(body)),
+            false => Cow::Borrowed(body),
         };
         self.rest();
         let sent = self.send_repeatedly(&body);

@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue as ProtoKeyValue};
 use opentelemetry_proto::tonic::metrics::v1 as proto;
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
+use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
 use opentelemetry_proto::transform::common::tonic::{Attributes, ResourceAttributesWithSchema};
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
@@ -33,17 +34,29 @@ impl Temporality {
 }
 
 /// A longer value is cut, so that one attribute does not cost a whole batch.
-const MOST_CHARACTERS: usize = 64 * 1024;
+pub(super) const MOST_CHARACTERS: usize = 64 * 1024;
 
 pub(super) fn spans(spans: &[SpanData], resource: &Resource) -> ExportTraceServiceRequest {
     let resource = ResourceAttributesWithSchema::from(resource);
+    ExportTraceServiceRequest {
+        resource_spans: group_spans_by_resource_and_scope(shortened(spans), &resource),
+    }
+}
+
+/// Spans by their scopes.
+pub(super) fn scopes(spans: &[SpanData]) -> Vec<ScopeSpans> {
+    let nowhere = ResourceAttributesWithSchema::default();
+    let by_resource = group_spans_by_resource_and_scope(shortened(spans), &nowhere);
+    let by_scope = by_resource.into_iter().map(|spans| spans.scope_spans);
+    by_scope.flatten().collect()
+}
+
+fn shortened(spans: &[SpanData]) -> Vec<SpanData> {
     let mut spans = spans.to_vec();
     spans
         .iter_mut()
         .for_each(|span| shorten_values(span, MOST_CHARACTERS));
-    ExportTraceServiceRequest {
-        resource_spans: group_spans_by_resource_and_scope(spans, &resource),
-    }
+    spans
 }
 
 pub(super) fn metrics(

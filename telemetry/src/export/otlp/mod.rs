@@ -4,9 +4,20 @@
 //! histograms cannot be put into the types that its exporter takes; each span that a collector
 //! refuses must be counted here; and one sender serves both signals, with no async runtime in it.
 //! The messages are those of `opentelemetry-proto`.
+//!
+//! ```text
+//! client.rs    one signal and its endpoint: when to send again, and when to give up
+//! http.rs      one attempt by HTTP; grpc/ the same by gRPC
+//! body.rs      spans as they come out of the queue, as bodies of requests
+//! span.rs      one record as a span; wire.rs the bytes
+//! encode.rs    metrics, and spans in the form of the SDK, by the types of the library
+//! discard.rs   all of this with no network behind it
+//! ```
 
+mod body;
 mod client;
 mod delta;
+mod discard;
 mod encode;
 mod endpoint;
 mod failure;
@@ -15,12 +26,14 @@ mod grpc;
 mod http;
 mod pieces;
 mod settings;
+mod span;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls_off.rs"]
 mod tls;
 mod url;
+mod wire;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -28,17 +41,20 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
 
+use super::batch::SpanBatch;
 use super::diagnostics::warn;
 use super::env::{ConfigError, Env, process_variable};
 use super::exporter::{ExportError, Exporter, Signal};
 use super::metric::Metric;
 use super::stop::Stop;
+use body::BodyWriter;
 use client::Client;
 use delta::Delta;
 use encode::Temporality;
 use failure::shown_text;
 use pieces::Pieces;
 
+pub use discard::Discard;
 pub use endpoint::Endpoint;
 
 /// Sends spans and metrics to an OpenTelemetry collector.
@@ -52,6 +68,7 @@ pub struct Otlp {
     metrics: Option<Client>,
     /// Kept when differences are to be sent instead of totals.
     delta: Option<Delta>,
+    body: BodyWriter,
 }
 
 impl Otlp {
@@ -81,6 +98,7 @@ impl Otlp {
             traces: traces.map(|endpoint| Client::new(endpoint, Signal::Traces)),
             metrics: metrics.map(|endpoint| Client::new(endpoint, Signal::Metrics)),
             delta: None,
+            body: BodyWriter::default(),
         }
     }
 
@@ -135,12 +153,24 @@ impl Exporter for Otlp {
         }
     }
 
+    fn export_batch(
+        &mut self,
+        batch: &mut SpanBatch<'_>,
+        resource: &Resource,
+    ) -> Result<(), ExportError> {
+        let Some(client) = &self.traces else {
+            return Ok(());
+        };
+        let post = &mut |body: &[u8]| post_spans(client, body);
+        self.body.send(batch, resource, post)
+    }
+
     fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
         let Some(client) = &self.traces else {
             return Ok(());
         };
         let mut pieces = Pieces::default();
-        pieces.send(spans, resource, &|body| post_spans(client, body));
+        pieces.send(spans, resource, &mut |body| post_spans(client, body));
         pieces.result()
     }
 
@@ -156,7 +186,7 @@ impl Exporter for Otlp {
             Some(delta) => encode::metrics(&delta.since(metrics), resource, Temporality::Delta),
             None => encode::metrics(metrics, resource, Temporality::Cumulative),
         };
-        let reply = client.send(request.encode_to_vec())?;
+        let reply = client.send(&request.encode_to_vec())?;
         if let Some(delta) = &mut self.delta {
             delta.acknowledge(metrics);
         }
@@ -167,7 +197,7 @@ impl Exporter for Otlp {
     }
 }
 
-fn post_spans(client: &Client, body: Vec<u8>) -> Result<(), ExportError> {
+fn post_spans(client: &Client, body: &[u8]) -> Result<(), ExportError> {
     let reply = client.send(body)?;
     let partial = decoded::<ExportTraceServiceResponse>(&reply)
         .and_then(|response| response.partial_success)

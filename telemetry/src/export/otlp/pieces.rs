@@ -4,11 +4,12 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
 
+use super::body::Post;
 use super::encode;
 use crate::export::exporter::ExportError;
 
 /// Collectors refuse what is larger, and then all of it.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// What became of the pieces of one batch.
 #[derive(Debug, Default)]
@@ -22,15 +23,10 @@ impl Pieces {
     /// Sends spans in one request if that is small enough, else each half by itself. One span
     /// that is too large is still sent: some collectors take it. A piece that fails takes no
     /// other with it.
-    pub(super) fn send(
-        &mut self,
-        spans: &[SpanData],
-        resource: &Resource,
-        post: &dyn Fn(Vec<u8>) -> Result<(), ExportError>,
-    ) {
+    pub(super) fn send(&mut self, spans: &[SpanData], resource: &Resource, post: &mut Post<'_>) {
         let request = encode::spans(spans, resource);
         if spans.len() < 2 || request.encoded_len() < MOST_BYTES {
-            let result = post(request.encode_to_vec());
+            let result = post(&request.encode_to_vec());
             return self.note(spans.len() as u64, result);
         }
         drop(request);
@@ -39,7 +35,8 @@ impl Pieces {
         self.send(second, resource, post);
     }
 
-    fn note(&mut self, size: u64, result: Result<(), ExportError>) {
+    /// A piece of so many spans was sent, with this result.
+    pub(super) fn note(&mut self, size: u64, result: Result<(), ExportError>) {
         self.sent += size;
         if let Err(error) = result {
             self.lost += error.lost_of(size);

@@ -32,8 +32,9 @@ use opentelemetry::trace::{
     Tracer, TracerProvider,
 };
 use opentelemetry::{Context, InstrumentationScope, Key, KeyValue};
-use telemetry_rt_clock::{Anchor, wall};
+use telemetry_rt_clock::wall;
 
+use crate::export::calendar::Calendar;
 use crate::export::diagnostics::warn;
 use crate::export::panics::message_of;
 use crate::export::policy::rootless;
@@ -186,21 +187,21 @@ impl LastWords {
         let extras = record.extras.take();
         let events = extras.map_or_else(Vec::new, |extras| extras.events);
         // Taken for each span: only a drain has a batch of them to share one.
-        let anchor = Anchor::now();
-        let ledger = Ledger::of(&record, anchor);
+        let calendar = Calendar::now();
+        let ledger = Ledger::of(&record, calendar.scale());
         let log = record.polls_noted.take().unwrap_or_default();
         let since_start = |note: &PollNote| {
-            Duration::from_nanos(anchor.scale().nanos(note.start.since(record.start)))
+            Duration::from_nanos(calendar.scale().nanos(note.start.since(record.start)))
         };
         LastWords {
             polls: log
                 .notes
                 .iter()
-                .map(|note| (since_start(note), polls::event(note, anchor)))
+                .map(|note| (since_start(note), polls::event(note, &calendar)))
                 .collect(),
             length: Duration::from_nanos(ledger.length),
-            attributes: attributes(&record, kind, ledger),
-            status: status(Status::Unset, &record, kind, &events),
+            attributes: attributes(&record, kind, &ledger),
+            status: status(Status::Unset, record.outcome, kind, &events),
             events,
             panicked: record.outcome == Outcome::Panicked,
         }

@@ -1,0 +1,355 @@
+//! What it costs to take spans from the workers to an exporter, and how many are lost.
+//!
+//! `cargo bench -p telemetry_rt-telemetry --features otlp --bench drain [-- PART]` runs the rows
+//! whose name contains PART. A thread plays one worker: it records processes of one poll each,
+//! at the rate that the row says. For each row: spans that were produced, exported and dropped, CPU
+//! time of the threads `rt-drain` and `rt-export` a span (the operating system's account of each
+//! thread, in `/proc`, so only on Linux), and how far the resident memory rose.
+//!
+//! `sink` is a thread of this program that reads requests and answers 200. The last rows show the
+//! SDK's own batch processor under the same burst.
+
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::panic::Location;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use opentelemetry::trace::{Span, Tracer, TracerProvider};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use prost::Message;
+use telemetry_rt_telemetry::export::otlp::{Discard, Endpoint, Otlp};
+use telemetry_rt_telemetry::export::{
+    Account, ExportError, Exporter, Otel, OtelBuilder, Pipeline, Sdk, Signal,
+};
+use telemetry_rt_telemetry::record::{
+    Ending, Lineage, Meta, Outcome, PollEnd, ProcessType, Recorder, Scribe, Spawning,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+const BURST: u64 = 300_000;
+
+fn main() {
+    let part = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let wanted = |row: &str| part.as_ref().is_none_or(|part| row.contains(part.as_str()));
+    println!(
+        "{:<34}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>8}",
+        "row", "produced", "exported", "dropped", "k/s", "drain ns", "exprt ns", "RSS MB"
+    );
+    for (name, row) in rows() {
+        if wanted(name) {
+            row(name);
+        }
+    }
+}
+
+type Row = Box<dyn Fn(&str)>;
+
+fn rows() -> Vec<(&'static str, Row)> {
+    let ours = |exporter: fn(OtelBuilder) -> OtelBuilder, load: Load| -> Row {
+        Box::new(move |name| run(name, exporter(Otel::builder()).build(), load))
+    };
+    let full = Load::new(2_000_000, None);
+    let steady = Load::new(2_000_000, Some(1_000_000));
+    let modest = Load::new(300_000, Some(100_000));
+    let burst = Load::new(BURST, None);
+    vec![
+        ("null, unasked", ours(|otel| otel.exporter(Null), full)),
+        ("null, 1M/s", ours(|otel| otel.exporter(Null), steady)),
+        ("null, 100k/s", ours(|otel| otel.exporter(Null), modest)),
+        (
+            "encoded, unasked",
+            ours(|otel| otel.exporter(Discard::new()), full),
+        ),
+        (
+            "encoded, 1M/s",
+            ours(|otel| otel.exporter(Discard::new()), steady),
+        ),
+        (
+            "encoded, 100k/s",
+            ours(|otel| otel.exporter(Discard::new()), modest),
+        ),
+        ("prost, 1M/s", ours(|otel| otel.exporter(Prost), steady)),
+        (
+            "sdk null, 1M/s",
+            ours(|otel| otel.exporter(Sdk::new(NullSdk)), steady),
+        ),
+        (
+            "otlp http sink, 100k/s",
+            ours(|otel| otel.exporter(http(false)), modest),
+        ),
+        (
+            "otlp http gzip sink, 100k/s",
+            ours(|otel| otel.exporter(http(true)), modest),
+        ),
+        (
+            "otlp http sink, burst 300k",
+            ours(|otel| otel.exporter(http(false)), burst),
+        ),
+        (
+            "otlp http gzip sink, burst 300k",
+            ours(|otel| otel.exporter(http(true)), burst),
+        ),
+        (
+            "SDK batch, null, burst 300k",
+            Box::new(|name| sdk_burst(name, NullSdk)),
+        ),
+        (
+            "SDK batch, http sink, burst 300k",
+            Box::new(|name| sdk_burst(name, Through(Mutex::new(http(false))))),
+        ),
+    ]
+}
+
+// ----- a worker -----
+
+#[derive(Clone, Copy)]
+struct Load {
+    spans: u64,
+    a_second: Option<u64>,
+}
+
+impl Load {
+    fn new(spans: u64, a_second: Option<u64>) -> Load {
+        Load { spans, a_second }
+    }
+}
+
+struct Fetch;
+
+static TASK: Meta = Meta::of::<Fetch, Result<(), String>>(ProcessType::Task);
+
+fn run(name: &str, otel: Otel, load: Load) {
+    let before = resident();
+    let recorder = Recorder::new(otel.recorder_config(1));
+    let worker = recorder.worker(0);
+    let pipeline = Pipeline::start(otel, recorder.clone()).expect("two threads are to be had");
+    let begun = Instant::now();
+    work(&recorder, &worker, load);
+    let took = begun.elapsed();
+    pipeline.force_flush(LONG);
+    let [drain, export] = ["rt-drain", "rt-export"].map(cpu_nanos);
+    let account = pipeline.shutdown(LONG).spans;
+    assert!(account.is_balanced(), "{account:?}");
+    let each = |nanos: u64| nanos as f64 / account.exported.max(1) as f64;
+    show(name, account, took, [each(drain), each(export)], before);
+}
+
+/// Ends as many spans as asked for, as fast as asked for: in steps of a tenth of a millisecond.
+fn work(recorder: &Recorder, worker: &Scribe, load: Load) {
+    let begun = Instant::now();
+    let step = load.a_second.map_or(1_000, |rate| (rate / 10_000).max(1));
+    let mut id = 0;
+    while id < load.spans {
+        for _ in 0..step {
+            id += 1;
+            end_one(recorder, worker, id);
+        }
+        if let Some(rate) = load.a_second {
+            let due = Duration::from_nanos(id * 1_000_000_000 / rate);
+            wait_until(begun + due);
+        }
+    }
+}
+
+fn wait_until(moment: Instant) {
+    let left = moment.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        thread::sleep(left);
+    }
+}
+
+fn end_one(recorder: &Recorder, worker: &Scribe, id: u64) {
+    let mut account = recorder.spawned(Spawning {
+        meta: &TASK,
+        name: None,
+        site: Location::caller(),
+        lineage: Lineage::Inherit,
+    });
+    let wake = account.first_wake();
+    let process = &mut account.process(id, ProcessType::Task);
+    worker.resumed();
+    let poll = worker.poll_started(process, &wake);
+    let end = PollEnd {
+        wakes: 1,
+        waiting: None,
+        exhausted: false,
+    };
+    worker.poll_ended(poll, process, end);
+    drop(worker.ended(process, Ending::Returned(Outcome::Finished)));
+}
+
+// ----- exporters -----
+
+/// Wants spans, and looks at none.
+struct Null;
+
+impl Exporter for Null {}
+
+/// Makes messages as the crate `opentelemetry-proto` does, and throws them away.
+struct Prost;
+
+impl Exporter for Prost {
+    fn takes(&self, signal: Signal) -> bool {
+        signal == Signal::Traces
+    }
+
+    fn export_spans(&mut self, spans: &[SpanData], resource: &Resource) -> Result<(), ExportError> {
+        let resource = ResourceAttributesWithSchema::from(resource);
+        let request = ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(spans.to_vec(), &resource),
+        };
+        black_box(request.encode_to_vec());
+        Ok(())
+    }
+}
+
+/// Counts, as an exporter of the SDK.
+#[derive(Debug)]
+struct NullSdk;
+
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+impl SpanExporter for NullSdk {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        SEEN.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Our sender, as an exporter of the SDK.
+#[derive(Debug)]
+struct Through(Mutex<Otlp>);
+
+impl SpanExporter for Through {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        SEEN.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let resource = Resource::builder_empty().build();
+        let sent = self.0.lock().unwrap().export_spans(&batch, &resource);
+        sent.map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
+    }
+}
+
+fn http(gzip: bool) -> Otlp {
+    let endpoint = Endpoint::new(&format!("{}/v1/traces", sink())).expect("it is a URL");
+    let endpoint = if gzip { endpoint.gzip() } else { endpoint };
+    Otlp::to(Some(endpoint), None)
+}
+
+/// The SDK's own way, from a tracer to an exporter.
+fn sdk_burst(name: &str, exporter: impl SpanExporter + 'static) {
+    let before = resident();
+    SEEN.store(0, Ordering::Relaxed);
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .build();
+    let tracer = provider.tracer("bench");
+    let begun = Instant::now();
+    for _ in 0..BURST {
+        tracer.start("fetch").end();
+    }
+    let took = begun.elapsed();
+    // It says how many were lost only in a log.
+    let _ = provider.shutdown();
+    let exported = SEEN.load(Ordering::Relaxed);
+    let mut account = Account {
+        produced: BURST,
+        exported,
+        ..Account::default()
+    };
+    account.dropped.queue_full = BURST - exported;
+    show(name, account, took, [f64::NAN; 2], before);
+}
+
+// ----- the sink -----
+
+/// Reads requests and answers them, on a thread for each connection.
+fn sink() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is to be had");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn serve(stream: TcpStream) -> Option<()> {
+    let mut writer = stream.try_clone().ok()?;
+    let mut reader = BufReader::with_capacity(256 * 1024, stream);
+    let mut body = Vec::new();
+    loop {
+        let length = head(&mut reader)?;
+        body.resize(length, 0);
+        reader.read_exact(&mut body).ok()?;
+        writer
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .ok()?;
+    }
+}
+
+/// How long the body is.
+fn head(reader: &mut impl BufRead) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|&read| read > 0)?;
+        match line.trim_end().split_once(':') {
+            None if line.trim_end().is_empty() => return Some(length),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().ok()?;
+            }
+            _ => {}
+        }
+    }
+}
+
+// ----- what is shown -----
+
+fn show(name: &str, account: Account, took: Duration, each: [f64; 2], before: f64) {
+    let rate = account.produced as f64 / took.as_secs_f64() / 1e3;
+    println!(
+        "{name:<34}{:>10}{:>10}{:>9}{rate:>9.0}{:>9.1}{:>9.1}{:>8.1}",
+        account.produced,
+        account.exported,
+        account.dropped.total(),
+        each[0],
+        each[1],
+        resident() - before,
+    );
+}
+
+/// Nanoseconds that the thread of this name has run.
+fn cpu_nanos(name: &str) -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let paths = threads.flatten().map(|thread| thread.path());
+    let of_name = paths.filter(|path| {
+        let comm = std::fs::read_to_string(path.join("comm"));
+        comm.is_ok_and(|comm| comm.trim_end() == name)
+    });
+    let nanos = of_name.filter_map(|path| {
+        let run = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        run.split(' ').next()?.parse::<u64>().ok()
+    });
+    nanos.sum()
+}
+
+/// The most memory that was ever resident, in megabytes.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kilobytes
+        .and_then(|number| number.trim().parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
+}

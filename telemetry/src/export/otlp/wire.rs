@@ -1,0 +1,256 @@
+//! Protobuf by hand, for the few messages that are written a million times a second.
+//!
+//! Three things make it quick. What is written lies in one buffer that is used again, and is
+//! reserved once for a whole span. Pieces have sizes that the compiler knows: a constant is copied
+//! with up to [`SLACK`] bytes too many, which the next piece overwrites. And no length is computed before
+//! what it is the length of: room is left for it, and it is filled in afterwards.
+
+/// Bytes that a piece may write behind its end.
+const SLACK: usize = 40;
+
+/// Written bytes, and room for more of them.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// All of it is initialised; what lies behind `end` means nothing.
+    bytes: Vec<u8>,
+    end: usize,
+}
+
+impl Wire {
+    pub(super) fn clear(&mut self) {
+        self.end = 0;
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    pub(super) fn written(&self) -> &[u8] {
+        &self.bytes[..self.end]
+    }
+
+    /// Takes back what was written behind `end`, and returns it.
+    pub(super) fn take_back(&mut self, end: usize) -> Vec<u8> {
+        let taken = self.bytes[end..self.end].to_vec();
+        self.end = end;
+        taken
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        let mut pen = self.pen(bytes.len());
+        pen.append(bytes);
+        let end = pen.end();
+        self.end = end;
+    }
+
+    /// Writes at the end, at most `room` bytes. What it has written counts once that is said by
+    /// [`wrote`](Wire::wrote).
+    #[inline]
+    pub(super) fn pen(&mut self, room: usize) -> Pen<'_> {
+        let needed = self.end + room + SLACK;
+        if needed > self.bytes.len() {
+            self.grow(needed);
+        }
+        Pen {
+            bytes: &mut self.bytes,
+            end: self.end,
+        }
+    }
+
+    /// A pen has written up to here.
+    #[inline]
+    pub(super) fn wrote(&mut self, end: usize) {
+        self.end = end;
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        self.bytes.resize(needed.next_power_of_two(), 0);
+    }
+
+    /// Leaves room for the length of what comes next, and tells where.
+    pub(super) fn begin(&mut self, field: u8) -> Open {
+        self.append(&[field, 0, 0, 0, 0]);
+        Open(self.end)
+    }
+
+    /// Fills the length in: as a varint of four bytes, however short it is. Readers take that.
+    pub(super) fn close(&mut self, Open(start): Open) {
+        let length = self.end - start;
+        debug_assert!(length < 1 << 28, "{length} bytes in one message");
+        let byte = |index: usize| ((length >> (7 * index)) & 0x7f) as u8;
+        let varint = [byte(0) | 0x80, byte(1) | 0x80, byte(2) | 0x80, byte(3)];
+        self.bytes[start - 4..start].copy_from_slice(&varint);
+    }
+}
+
+/// Where a message begins whose length is to be filled in.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open(usize);
+
+/// Writes into room that was reserved.
+pub(super) struct Pen<'a> {
+    bytes: &'a mut [u8],
+    end: usize,
+}
+
+impl Pen<'_> {
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    #[inline(always)]
+    pub(super) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        *self.next() = bytes;
+        self.end += N;
+    }
+
+    /// As `put`, where only the first `length` bytes count.
+    #[inline(always)]
+    pub(super) fn put_some<const N: usize>(&mut self, bytes: [u8; N], length: usize) {
+        *self.next() = bytes;
+        self.end += length;
+    }
+
+    #[inline(always)]
+    fn next<const N: usize>(&mut self) -> &mut [u8; N] {
+        let room = self.bytes[self.end..].first_chunk_mut();
+        room.expect("it was reserved")
+    }
+
+    /// An attribute whose value is a number that is not negative.
+    #[inline(always)]
+    pub(super) fn number(&mut self, key: &NumberKey, value: u64) {
+        let (varint, length) = varint(value.min(i64::MAX as u64));
+        let place: &mut [u8; KEY_ROOM] = self.next();
+        *place = key.bytes;
+        // The lengths of the pair and of its value; the key has left room for them.
+        place[1] += length as u8;
+        place[key.length - 2] += length as u8;
+        self.end += key.length;
+        self.put_some(varint.to_le_bytes(), length);
+    }
+
+    /// The length of what was written since `start`, into the two bytes before it.
+    #[inline(always)]
+    pub(super) fn close_short(&mut self, start: usize) {
+        let length = self.end - start;
+        debug_assert!((1 << 7..1 << 14).contains(&length), "{length} bytes");
+        let varint = [(length & 0x7f) as u8 | 0x80, (length >> 7) as u8];
+        self.bytes[start - 2..start].copy_from_slice(&varint);
+    }
+}
+
+const KEY_ROOM: usize = 32;
+
+/// What stands before the number in an attribute of a span.
+///
+/// ```text
+///   4a len   0a len key   12 len   18 number
+///   │        │            │        └ AnyValue.int_value
+///   │        │            └ KeyValue.value
+///   │        └ KeyValue.key
+///   └ Span.attributes
+/// ```
+pub(super) struct NumberKey {
+    bytes: [u8; KEY_ROOM],
+    length: usize,
+}
+
+impl NumberKey {
+    /// # Panics
+    ///
+    /// At compile time, when the key is too long.
+    pub(super) const fn new(key: &str) -> NumberKey {
+        let mut bytes = [0; KEY_ROOM];
+        let key = key.as_bytes();
+        let length = key.len() + 7;
+        assert!(length <= KEY_ROOM);
+        bytes[0] = 0x4a;
+        // Without the bytes of the number, here and below.
+        bytes[1] = (length - 2) as u8;
+        bytes[2] = 0x0a;
+        bytes[3] = key.len() as u8;
+        let mut index = 0;
+        while index < key.len() {
+            bytes[4 + index] = key[index];
+            index += 1;
+        }
+        bytes[length - 3] = 0x12;
+        bytes[length - 2] = 1;
+        bytes[length - 1] = 0x18;
+        NumberKey { bytes, length }
+    }
+}
+
+/// A number as a varint, first byte lowest, and how many bytes that are.
+///
+/// The plain way is a loop that cuts off seven bits at a time, and leaves them at a point that the
+/// processor cannot foresee. Here all groups of seven are spread over their bytes at once.
+#[inline(always)]
+fn varint(number: u64) -> (u128, usize) {
+    if number < 1 << 7 {
+        return (u128::from(number), 1);
+    }
+    if number >= 1 << 56 {
+        return long_varint(number);
+    }
+    let bits = u64::BITS - number.leading_zeros();
+    let length = bits.div_ceil(7);
+    let spread = (number & 0x0000_0000_0fff_ffff) | ((number & 0x00ff_ffff_f000_0000) << 4);
+    let spread = (spread & 0x0000_3fff_0000_3fff) | ((spread & 0x0fff_c000_0fff_c000) << 2);
+    let spread = (spread & 0x007f_007f_007f_007f) | ((spread & 0x3f80_3f80_3f80_3f80) << 1);
+    // A bit that says "more follows" in all bytes but the last.
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+    (u128::from(spread | more), length as usize)
+}
+
+#[cold]
+fn long_varint(mut number: u64) -> (u128, usize) {
+    let (mut varint, mut length) = (0, 0);
+    while number >= 1 << 7 {
+        varint |= u128::from(number & 0x7f | 0x80) << (8 * length);
+        number >>= 7;
+        length += 1;
+    }
+    (varint | u128::from(number) << (8 * length), length + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_as_the_library_writes_it() {
+        let around = (0..64).map(|bit| 1_u64 << bit);
+        let around = around.flat_map(|power| [power - 1, power, power + 1, power | 0x55]);
+        for number in around.chain([0, 0x0123_4567_89ab_cdef, i64::MAX as u64, u64::MAX]) {
+            let mut expected = Vec::new();
+            prost::encoding::encode_varint(number, &mut expected);
+            let (varint, length) = varint(number);
+            assert_eq!(varint.to_le_bytes()[..length], expected, "{number:#x}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_filled_in_and_growth_keeps_what_was_written() {
+        let mut wire = Wire::default();
+        for _ in 0..2 {
+            wire.clear();
+            let open = wire.begin(0x12);
+            wire.append(&[7; 300]);
+            wire.close(open);
+            let mut read = &wire.written()[1..];
+            let length = prost::encoding::decode_varint(&mut read).unwrap();
+            assert_eq!((length, read), (300, &[7; 300][..]));
+        }
+        assert_eq!(wire.take_back(302), [7, 7, 7]);
+        assert_eq!(wire.end(), 302);
+    }
+}
