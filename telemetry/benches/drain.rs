@@ -31,7 +31,7 @@ use telemetry_rt_telemetry::export::{
     Account, ExportError, Exporter, Otel, OtelBuilder, Pipeline, Sdk, Signal,
 };
 use telemetry_rt_telemetry::record::{
-    Ending, Lineage, Meta, Outcome, PollEnd, ProcessType, Recorder, Scribe, Spawning,
+    Ending, Lineage, Meta, Outcome, PollEnd, PollGuard, ProcessType, Recorder, Scribe, Spawning,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -177,13 +177,14 @@ fn end_one(recorder: &Recorder, worker: &Scribe, id: u64) {
     let wake = account.first_wake();
     let process = &mut account.process(id, ProcessType::Task);
     worker.resumed();
-    let poll = worker.poll_started(process, &wake);
+    let mut poll = PollGuard::default();
+    worker.poll_started(&mut poll, process, &wake);
     let end = PollEnd {
         wakes: 1,
         waiting: None,
         exhausted: false,
     };
-    worker.poll_ended(poll, process, end);
+    worker.poll_ended(&mut poll, process, end);
     drop(worker.ended(process, Ending::Returned(Outcome::Finished)));
 }
 

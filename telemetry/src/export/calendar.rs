@@ -32,6 +32,16 @@ impl Calendar {
         }
     }
 
+    /// The same in each test.
+    #[cfg(test)]
+    pub(super) fn of_tests() -> Calendar {
+        Calendar {
+            tick: Ticks(1 << 40),
+            nanos: 1 << 60,
+            scale: Scale::current(),
+        }
+    }
+
     pub(super) fn scale(&self) -> Scale {
         self.scale
     }

@@ -305,3 +305,6 @@ fn write_long(
     wire.append(&message);
     wire.close(open);
 }
+
+#[cfg(test)]
+mod tests;
