@@ -41,8 +41,8 @@ fn main() {
     let part = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let wanted = |row: &str| part.as_ref().is_none_or(|part| row.contains(part.as_str()));
     println!(
-        "{:<34}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>8}",
-        "row", "produced", "exported", "dropped", "k/s", "drain ns", "exprt ns", "RSS MB"
+        "{:<34}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}",
+        "row", "produced", "exported", "ring", "queue", "k/s", "drain ns", "exprt ns", "RSS MB"
     );
     for (name, row) in rows() {
         if wanted(name) {
@@ -319,10 +319,11 @@ fn head(reader: &mut impl BufRead) -> Option<usize> {
 fn show(name: &str, account: Account, took: Duration, each: [f64; 2], before: f64) {
     let rate = account.produced as f64 / took.as_secs_f64() / 1e3;
     println!(
-        "{name:<34}{:>10}{:>10}{:>9}{rate:>9.0}{:>9.1}{:>9.1}{:>8.1}",
+        "{name:<34}{:>10}{:>10}{:>9}{:>9}{rate:>9.0}{:>9.1}{:>9.1}{:>8.1}",
         account.produced,
         account.exported,
-        account.dropped.total(),
+        account.dropped.ring_full,
+        account.dropped.total() - account.dropped.ring_full,
         each[0],
         each[1],
         resident() - before,

@@ -20,7 +20,7 @@ use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 
 use super::encode::MOST_CHARACTERS;
-use super::wire::{NumberKey, Pen, Wire};
+use super::wire::{NumberKey, Pen, SmallKeys, Wire};
 use crate::export::calendar::Calendar;
 use crate::export::length::{shorten_all, shorten_values};
 use crate::export::span_data::{
@@ -32,6 +32,7 @@ static ID: NumberKey = NumberKey::new("task.id");
 static POLLS: NumberKey = NumberKey::new("task.polls");
 static WAKES: NumberKey = NumberKey::new("task.wakes");
 static MIGRATIONS: NumberKey = NumberKey::new("task.migrations");
+static COUNTS: SmallKeys<3> = SmallKeys::new([&POLLS, &WAKES, &MIGRATIONS]);
 static BUSY: NumberKey = NumberKey::new("task.busy_ns");
 static SCHEDULED: NumberKey = NumberKey::new("task.scheduled_ns");
 static IDLE: NumberKey = NumberKey::new("task.idle_ns");
@@ -251,9 +252,12 @@ fn flags(of_trace: u8, is_remote: bool) -> [u8; 4] {
 #[inline(always)]
 fn numbers(pen: &mut Pen<'_>, record: &SpanRecord, ledger: &Ledger, is_blocking: bool) {
     pen.number(&ID, record.task_id);
-    pen.number(&POLLS, record.polls.into());
-    pen.number(&WAKES, record.wakes.into());
-    pen.number(&MIGRATIONS, record.migrations.into());
+    let counts = [record.polls, record.wakes, record.migrations.into()];
+    if !pen.small_numbers(&COUNTS, counts) {
+        pen.number(&POLLS, record.polls.into());
+        pen.number(&WAKES, record.wakes.into());
+        pen.number(&MIGRATIONS, record.migrations.into());
+    }
     pen.number(&BUSY, ledger.busy);
     pen.number(&SCHEDULED, ledger.scheduled);
     pen.number(&IDLE, ledger.idle);

@@ -6,7 +6,7 @@
 //! what it is the length of: room is left for it, and it is filled in afterwards.
 
 /// Bytes that a piece may write behind its end.
-const SLACK: usize = 40;
+const SLACK: usize = SMALL_ROOM;
 
 /// Written bytes, and room for more of them.
 #[derive(Debug, Default)]
@@ -111,16 +111,10 @@ impl Pen<'_> {
         self.end += N;
     }
 
-    /// As `put`, where only the first `length` bytes count.
-    #[inline(always)]
-    pub(super) fn put_some<const N: usize>(&mut self, bytes: [u8; N], length: usize) {
-        *self.next() = bytes;
-        self.end += length;
-    }
-
     #[inline(always)]
     fn next<const N: usize>(&mut self) -> &mut [u8; N] {
-        let room = self.bytes[self.end..].first_chunk_mut();
+        let room = self.bytes.get_mut(self.end..self.end + N);
+        let room = room.and_then(|room| room.as_mut_array());
         room.expect("it was reserved")
     }
 
@@ -128,13 +122,32 @@ impl Pen<'_> {
     #[inline(always)]
     pub(super) fn number(&mut self, key: &NumberKey, value: u64) {
         let (varint, length) = varint(value.min(i64::MAX as u64));
-        let place: &mut [u8; KEY_ROOM] = self.next();
-        *place = key.bytes;
+        let place: &mut [u8; KEY_ROOM + 16] = self.next();
+        place[..KEY_ROOM].copy_from_slice(&key.bytes);
         // The lengths of the pair and of its value; the key has left room for them.
         place[1] += length as u8;
         place[key.length - 2] += length as u8;
-        self.end += key.length;
-        self.put_some(varint.to_le_bytes(), length);
+        place[key.length..key.length + 16].copy_from_slice(&varint.to_le_bytes());
+        self.end += key.length + length;
+    }
+
+    /// Several such attributes at once, if all the numbers have one byte; tells whether they have.
+    #[inline(always)]
+    pub(super) fn small_numbers<const N: usize>(
+        &mut self,
+        keys: &SmallKeys<N>,
+        values: [u32; N],
+    ) -> bool {
+        let are_small = values.iter().fold(0, |all, value| all | value) < 1 << 7;
+        if are_small {
+            let place: &mut [u8; SMALL_ROOM] = self.next();
+            *place = keys.bytes;
+            for (at, value) in keys.values.into_iter().zip(values) {
+                place[at] = value as u8;
+            }
+            self.end += keys.length;
+        }
+        are_small
     }
 
     /// The length of what was written since `start`, into the two bytes before it.
@@ -189,6 +202,49 @@ impl NumberKey {
     }
 }
 
+const SMALL_ROOM: usize = 64;
+
+/// Keys of numbers that mostly have one byte, with room for that byte behind each.
+pub(super) struct SmallKeys<const N: usize> {
+    bytes: [u8; SMALL_ROOM],
+    length: usize,
+    /// Where the numbers stand.
+    values: [usize; N],
+}
+
+impl<const N: usize> SmallKeys<N> {
+    /// # Panics
+    ///
+    /// At compile time, when there are too many.
+    pub(super) const fn new(keys: [&NumberKey; N]) -> SmallKeys<N> {
+        let mut small = SmallKeys {
+            bytes: [0; SMALL_ROOM],
+            length: 0,
+            values: [0; N],
+        };
+        let mut index = 0;
+        while index < N {
+            small.append(keys[index], index);
+            index += 1;
+        }
+        small
+    }
+
+    const fn append(&mut self, key: &NumberKey, index: usize) {
+        let start = self.length;
+        let mut at = 0;
+        while at < key.length {
+            self.bytes[start + at] = key.bytes[at];
+            at += 1;
+        }
+        // As for a number of one byte.
+        self.bytes[start + 1] += 1;
+        self.bytes[start + key.length - 2] += 1;
+        self.values[index] = start + key.length;
+        self.length = start + key.length + 1;
+    }
+}
+
 /// A number as a varint, first byte lowest, and how many bytes that are.
 ///
 /// The plain way is a loop that cuts off seven bits at a time, and leaves them at a point that the
@@ -201,8 +257,9 @@ fn varint(number: u64) -> (u128, usize) {
     if number >= 1 << 56 {
         return long_varint(number);
     }
+    // Bits by seven, rounded up, without a division: right for all that are asked for.
     let bits = u64::BITS - number.leading_zeros();
-    let length = bits.div_ceil(7);
+    let length = (bits * 9 + 64) / 64;
     let spread = (number & 0x0000_0000_0fff_ffff) | ((number & 0x00ff_ffff_f000_0000) << 4);
     let spread = (spread & 0x0000_3fff_0000_3fff) | ((spread & 0x0fff_c000_0fff_c000) << 2);
     let spread = (spread & 0x007f_007f_007f_007f) | ((spread & 0x3f80_3f80_3f80_3f80) << 1);
