@@ -1,13 +1,14 @@
 //! What it costs to take spans from the workers to an exporter, and how many are lost.
 //!
-//! `cargo bench -p telemetry_rt-telemetry --features otlp --bench drain [-- PART]` runs the rows
-//! whose name contains PART. A thread plays one worker: it records processes of one poll each,
+//! `cargo bench -p telemetry_rt-telemetry --features otlp --bench drain [-- PART [SIZE]]` runs the
+//! rows whose name contains PART, with batches of SIZE. A thread plays one worker: it records processes of one poll each,
 //! at the rate that the row says. For each row: spans that were produced, exported and dropped, CPU
 //! time of the threads `rt-drain` and `rt-export` a span (the operating system's account of each
 //! thread, in `/proc`, so only on Linux), and how far the resident memory rose.
 //!
-//! `sink` is a thread of this program that reads requests and answers 200. The last rows show the
-//! SDK's own batch processor under the same burst.
+//! `http` goes to a thread of this program that reads requests and answers 200. `encoded` is all of
+//! that but the network, `prost` the same by the library that knows the protocol. The last rows
+//! show the SDK's own batch processor under the same burst.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -34,79 +35,100 @@ use telemetry_rt_telemetry::record::{
     Ending, Lineage, Meta, Outcome, PollEnd, PollGuard, ProcessType, Recorder, Scribe, Spawning,
 };
 
+/// Bytes of bodies that sinks have read.
+static RECEIVED: AtomicU64 = AtomicU64::new(0);
+
 const LONG: Duration = Duration::from_secs(60);
 const BURST: u64 = 300_000;
 
 fn main() {
-    let part = std::env::args().skip(1).find(|word| !word.starts_with('-'));
-    let wanted = |row: &str| part.as_ref().is_none_or(|part| row.contains(part.as_str()));
+    let words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'));
+    let words: Vec<String> = words.collect();
+    let part = words.first().map_or("", String::as_str);
+    let batch = words
+        .get(1)
+        .map(|size| size.parse().expect("a size of batches"));
+    let [name, produced, exported, ring, queue] = ["row", "produced", "exported", "ring", "queue"];
+    let [rate, drain, export, bytes, memory] = ["k/s", "drain ns", "exprt ns", "bytes", "RSS MB"];
     println!(
-        "{:<34}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}",
-        "row", "produced", "exported", "ring", "queue", "k/s", "drain ns", "exprt ns", "RSS MB"
+        "{name:<28}{produced:>10}{exported:>10}{ring:>9}{queue:>9}{rate:>7}{drain:>9}{export:>9}\
+         {bytes:>7}{memory:>8}"
     );
-    for (name, row) in rows() {
-        if wanted(name) {
-            row(name);
-        }
+    for row in rows().iter().filter(|row| row.name.contains(part)) {
+        row.run(batch);
     }
 }
 
-type Row = Box<dyn Fn(&str)>;
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    way: Way,
+    load: Load,
+}
 
-fn rows() -> Vec<(&'static str, Row)> {
-    let ours = |exporter: fn(OtelBuilder) -> OtelBuilder, load: Load| -> Row {
-        Box::new(move |name| run(name, exporter(Otel::builder()).build(), load))
-    };
+enum Way {
+    Ours(fn(OtelBuilder) -> OtelBuilder),
+    /// The SDK's batch processor.
+    SdkNull,
+    SdkHttp,
+}
+
+fn rows() -> Vec<Row> {
     let full = Load::new(2_000_000, None);
     let steady = Load::new(2_000_000, Some(1_000_000));
     let modest = Load::new(300_000, Some(100_000));
     let burst = Load::new(BURST, None);
+    let row = |name, load, way| Row { name, way, load };
+    let ours = |name, load, exporter| row(name, load, Way::Ours(exporter));
     vec![
-        ("null, unasked", ours(|otel| otel.exporter(Null), full)),
-        ("null, 1M/s", ours(|otel| otel.exporter(Null), steady)),
-        ("null, 100k/s", ours(|otel| otel.exporter(Null), modest)),
-        (
-            "encoded, unasked",
-            ours(|otel| otel.exporter(Discard::new()), full),
-        ),
-        (
-            "encoded, 1M/s",
-            ours(|otel| otel.exporter(Discard::new()), steady),
-        ),
-        (
-            "encoded, 100k/s",
-            ours(|otel| otel.exporter(Discard::new()), modest),
-        ),
-        ("prost, 1M/s", ours(|otel| otel.exporter(Prost), steady)),
-        (
-            "sdk null, 1M/s",
-            ours(|otel| otel.exporter(Sdk::new(NullSdk)), steady),
-        ),
-        (
-            "otlp http sink, 100k/s",
-            ours(|otel| otel.exporter(http(false)), modest),
-        ),
-        (
-            "otlp http gzip sink, 100k/s",
-            ours(|otel| otel.exporter(http(true)), modest),
-        ),
-        (
-            "otlp http sink, burst 300k",
-            ours(|otel| otel.exporter(http(false)), burst),
-        ),
-        (
-            "otlp http gzip sink, burst 300k",
-            ours(|otel| otel.exporter(http(true)), burst),
-        ),
-        (
-            "SDK batch, null, burst 300k",
-            Box::new(|name| sdk_burst(name, NullSdk)),
-        ),
-        (
-            "SDK batch, http sink, burst 300k",
-            Box::new(|name| sdk_burst(name, Through(Mutex::new(http(false))))),
-        ),
+        ours("encoded, unasked", full, |otel| {
+            otel.exporter(Discard::new())
+        }),
+        ours("encoded, 1M/s", steady, |otel| {
+            otel.exporter(Discard::new())
+        }),
+        ours("encoded, 100k/s", modest, |otel| {
+            otel.exporter(Discard::new())
+        }),
+        ours("prost, 1M/s", steady, |otel| otel.exporter(Prost)),
+        ours("SpanData, unasked", full, |otel| otel.exporter(Null)),
+        ours("SpanData, 1M/s", steady, |otel| otel.exporter(Null)),
+        ours("SpanData, 100k/s", modest, |otel| otel.exporter(Null)),
+        ours("sdk exporter, 1M/s", steady, |otel| {
+            otel.exporter(Sdk::new(NullSdk))
+        }),
+        ours("http, 100k/s", modest, |otel| otel.exporter(http(false))),
+        ours("http gzip, 100k/s", modest, |otel| {
+            otel.exporter(http(true))
+        }),
+        ours("http, burst 300k", burst, |otel| otel.exporter(http(false))),
+        ours("http gzip, burst 300k", burst, |otel| {
+            otel.exporter(http(true))
+        }),
+        row("SDK batch, burst 300k", burst, Way::SdkNull),
+        row("SDK batch, http, burst 300k", burst, Way::SdkHttp),
     ]
+}
+
+impl Row {
+    fn run(&self, batch: Option<usize>) {
+        SEEN.store(0, Ordering::Relaxed);
+        RECEIVED.store(0, Ordering::Relaxed);
+        match self.way {
+            Way::Ours(exporter) => {
+                let otel = exporter(Otel::builder());
+                let otel = match batch {
+                    Some(size) => otel.batch_size(size),
+                    None => otel,
+                };
+                run(self.name, otel.build(), self.load);
+            }
+            Way::SdkNull => sdk_burst(self.name, NullSdk),
+            Way::SdkHttp => sdk_burst(self.name, Through(Mutex::new(http(false)))),
+        }
+    }
 }
 
 // ----- a worker -----
@@ -248,7 +270,6 @@ fn http(gzip: bool) -> Otlp {
 /// The SDK's own way, from a tracer to an exporter.
 fn sdk_burst(name: &str, exporter: impl SpanExporter + 'static) {
     let before = resident();
-    SEEN.store(0, Ordering::Relaxed);
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .build();
@@ -292,6 +313,7 @@ fn serve(stream: TcpStream) -> Option<()> {
         let length = head(&mut reader)?;
         body.resize(length, 0);
         reader.read_exact(&mut body).ok()?;
+        RECEIVED.fetch_add(length as u64, Ordering::Relaxed);
         writer
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .ok()?;
@@ -318,15 +340,20 @@ fn head(reader: &mut impl BufRead) -> Option<usize> {
 
 fn show(name: &str, account: Account, took: Duration, each: [f64; 2], before: f64) {
     let rate = account.produced as f64 / took.as_secs_f64() / 1e3;
+    let Account {
+        produced,
+        exported,
+        dropped,
+        ..
+    } = account;
+    let ring = dropped.ring_full;
+    let queue = dropped.total() - ring;
+    let [drain, export] = each;
+    let bytes = RECEIVED.load(Ordering::Relaxed) / exported.max(1);
+    let memory = resident() - before;
     println!(
-        "{name:<34}{:>10}{:>10}{:>9}{:>9}{rate:>9.0}{:>9.1}{:>9.1}{:>8.1}",
-        account.produced,
-        account.exported,
-        account.dropped.ring_full,
-        account.dropped.total() - account.dropped.ring_full,
-        each[0],
-        each[1],
-        resident() - before,
+        "{name:<28}{produced:>10}{exported:>10}{ring:>9}{queue:>9}{rate:>7.0}{drain:>9.1}{export:>9.1}\
+         {bytes:>7}{memory:>8.1}"
     );
 }
 

@@ -125,7 +125,7 @@ impl Drop for Drain {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::export::{Account, InMemory, Otel};
     use crate::record::{Ending, Lineage, Meta, Outcome, ProcessType, Spawning};
@@ -133,8 +133,8 @@ mod tests {
 
     static META: Meta = Meta::of::<(), ()>(ProcessType::Task);
 
-    /// A recorder with so many ended spans in its ring.
-    fn recorder(spans: u64) -> Recorder {
+    /// A recorder with so many ended spans in its ring, numbered from zero.
+    pub(in crate::export) fn recorder(spans: u64) -> Recorder {
         let otel = Otel::builder().exporter(InMemory::new()).build();
         let recorder = Recorder::new(otel.recorder_config(1));
         let worker = recorder.worker(0);

@@ -175,8 +175,8 @@ pub struct OtelBuilder {
     say_warnings: bool,
 }
 
-const DEFAULT_QUEUE_SIZE: usize = 65_536;
-const DEFAULT_BATCH_SIZE: usize = 512;
+const DEFAULT_QUEUE_SIZE: usize = 131_072;
+const DEFAULT_BATCH_SIZE: usize = 2048;
 const DEFAULT_SCHEDULE_DELAY: Duration = Duration::from_secs(5);
 const DEFAULT_METRIC_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -357,13 +357,15 @@ impl OtelBuilder {
         self
     }
 
-    /// How many spans wait for exporters at most; at least one. Default: 65,536.
+    /// How many spans wait for exporters at most; at least one. Default: 131,072.
+    ///
+    /// Those of processes take some 200 bytes each while they wait: 27 MB when there are as many.
     pub fn queue_size(mut self, spans: usize) -> OtelBuilder {
         self.otel.queue_size = spans.max(1);
         self
     }
 
-    /// How many spans an exporter gets at once, at most. Default: 512.
+    /// How many spans an exporter gets at once, at most. Default: 2,048.
     pub fn batch_size(mut self, spans: usize) -> OtelBuilder {
         self.otel.batch_size = spans.max(1);
         self

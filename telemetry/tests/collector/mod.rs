@@ -1,5 +1,4 @@
 //! An OTLP collector for tests: a listener on a thread, with scripted replies.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};

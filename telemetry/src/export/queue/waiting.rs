@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::SpanData;
 use crate::export::calendar::Calendar;
 use crate::record::SpanRecord;
 
-/// Records that are handed over together: 106 kB of them.
+/// Records that are handed over together: some 100 kB.
 const MOST_OF_CHUNK: usize = 512;
 
 /// Empty chunks that are kept for the drain.
@@ -201,3 +201,6 @@ impl Waiting {
         *self = Waiting::new(self.most_of_chunk);
     }
 }
+
+#[cfg(test)]
+mod tests;
