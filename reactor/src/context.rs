@@ -61,12 +61,26 @@ pub fn current() -> Option<Handle> {
 /// # Panics
 ///
 /// When `f` enters a runtime or leaves one.
+#[inline]
 pub fn with_current<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
+    with_place(|handle, _| f(handle))
+}
+
+/// Shows `f` the current handle, and the number of the worker that this thread is.
+///
+/// # Panics
+///
+/// As [`with_current`].
+#[inline]
+pub(crate) fn with_place<R>(f: impl FnOnce(Option<&Handle>, Option<usize>) -> R) -> R {
     let mut f = Some(f);
-    let shown = CURRENT.try_with(|current| f.take().map(|f| f(current.borrow().handle.as_ref())));
+    let shown = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        f.take().map(|f| f(current.handle.as_ref(), current.shard))
+    });
     match (shown, f) {
         (Ok(Some(shown)), _) => shown,
-        (_, Some(f)) => f(None),
+        (_, Some(f)) => f(None, None),
         (_, None) => unreachable!("`f` is taken only to be called, and its result is returned"),
     }
 }
@@ -74,9 +88,7 @@ pub fn with_current<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
 /// The number of the worker that this thread is; `None` on threads that are not workers.
 #[inline]
 pub fn shard() -> Option<usize> {
-    CURRENT
-        .try_with(|current| current.borrow().shard)
-        .unwrap_or(None)
+    with_place(|_, shard| shard)
 }
 
 /// The current handle, for constructors that cannot do without.

@@ -6,10 +6,11 @@ use crate::leaf::Waiting;
 use crate::time::Wheels;
 use crate::wakeup::Wakeup;
 use crate::waking::wake_all;
+use parking_lot::Mutex;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// A reference to the reactor of one runtime. Every socket, timer and signal keeps one.
@@ -28,6 +29,7 @@ pub struct Counts {
 }
 
 struct Shared {
+    name: Name,
     wakeup: Wakeup,
     registry: Option<Registry>,
     wheels: Option<Wheels>,
@@ -43,13 +45,31 @@ impl Handle {
         wheels: Option<Wheels>,
         offload: Arc<dyn Offload>,
     ) -> Handle {
-        Handle(Arc::new(Shared {
+        let handle = Handle(Arc::new(Shared {
+            name: Name::next(),
             wakeup,
             registry,
             wheels,
             offload,
             shut: AtomicBool::new(false),
-        }))
+        }));
+        ALL.lock().push(Arc::downgrade(&handle.0));
+        handle
+    }
+
+    /// Which reactor it is, for those who do not keep it alive.
+    #[inline]
+    pub(crate) fn name(&self) -> Name {
+        self.0.name
+    }
+
+    /// The reactor of that name, if there still is anybody who keeps it.
+    #[cold]
+    pub(crate) fn named(name: Name) -> Option<Handle> {
+        let all = ALL.lock().clone();
+        // Without the lock: the handles that are not the one may be the last of theirs by now.
+        let mut all = all.iter().filter_map(Weak::upgrade).map(Handle);
+        all.find(|handle| handle.name() == name)
     }
 
     /// Interrupts the turn in progress, or makes the next one return at once.
@@ -141,6 +161,28 @@ impl Handle {
 
     pub(crate) fn offload(&self, name: &'static str, job: Job) -> Result<(), Refused> {
         self.0.offload.offload(name, job)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // This one cannot be upgraded any more, nor can any other that is being dropped.
+        ALL.lock().retain(|shared| shared.strong_count() > 0);
+    }
+}
+
+/// Every reactor of the process, for [`Handle::named`].
+static ALL: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// Names a reactor for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name(u64);
+
+impl Name {
+    fn next() -> Name {
+        static NAMES: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: it only has to be another number each time.
+        Name(NAMES.fetch_add(1, Ordering::Relaxed))
     }
 }
 

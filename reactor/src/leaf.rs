@@ -42,45 +42,60 @@ pub struct Left {
     pub exhausted: bool,
 }
 
-#[derive(Clone, Copy)]
+/// One cell for each word, not one for all: a read that is wider than the write before it waits
+/// until that has left the processor's store buffer.
 struct Cells {
     /// `None`: unlimited.
-    budget: Option<u8>,
-    left: Left,
-    waking: Option<Waiting>,
+    budget: Cell<Option<u8>>,
+    waiting: Cell<Waiting>,
+    exhausted: Cell<bool>,
+    waking: Cell<Option<Waiting>>,
 }
 
-const IDLE: Cells = Cells {
-    budget: None,
-    left: Left {
-        waiting: Waiting::Other,
-        exhausted: false,
-    },
-    waking: None,
-};
-
 thread_local! {
-    static CELLS: Cell<Cells> = const { Cell::new(IDLE) };
+    static CELLS: Cells = const {
+        Cells {
+            budget: Cell::new(None),
+            waiting: Cell::new(Waiting::Other),
+            exhausted: Cell::new(false),
+            waking: Cell::new(None),
+        }
+    };
 }
 
 /// What was in the cells before [`begin_poll`]: polls nest when a task blocks in place or drives
 /// a set of local tasks.
 #[must_use = "the outer poll's budget is lost unless it is given back to `end_poll`"]
-pub struct Outer(Cells);
+pub struct Outer {
+    budget: Option<u8>,
+    left: Left,
+    waking: Option<Waiting>,
+}
 
 /// Opens the cells for one poll of a task.
 #[inline]
 pub fn begin_poll() -> Outer {
-    Outer(CELLS.replace(Cells {
-        budget: Some(BUDGET),
-        ..IDLE
-    }))
+    CELLS.with(|cells| Outer {
+        budget: cells.budget.replace(Some(BUDGET)),
+        left: Left {
+            waiting: cells.waiting.replace(Waiting::Other),
+            exhausted: cells.exhausted.replace(false),
+        },
+        waking: cells.waking.replace(None),
+    })
 }
 
 /// Reads what the leaves of the poll left, and restores the cells of the outer poll, if any.
 #[inline]
 pub fn end_poll(outer: Outer) -> Left {
-    CELLS.replace(outer.0).left
+    CELLS.with(|cells| {
+        cells.budget.set(outer.budget);
+        cells.waking.set(outer.waking);
+        Left {
+            waiting: cells.waiting.replace(outer.left.waiting),
+            exhausted: cells.exhausted.replace(outer.left.exhausted),
+        }
+    })
 }
 
 /// Runs `f` with an unlimited budget: `unconstrained` futures, blocking in place.
@@ -95,34 +110,35 @@ pub fn without_budget<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+#[inline]
 fn set_budget(budget: Option<u8>) -> Option<u8> {
-    let mut cells = CELLS.get();
-    let before = std::mem::replace(&mut cells.budget, budget);
-    CELLS.set(cells);
-    before
+    CELLS.with(|cells| cells.budget.replace(budget))
 }
 
 /// Whether the current poll may complete another operation.
+#[inline]
 pub fn has_budget_remaining() -> bool {
-    CELLS.get().budget != Some(0)
+    CELLS.with(|cells| cells.budget.get()) != Some(0)
 }
 
 /// Says what the leaf that is about to return `Pending` waits for.
 #[inline]
 pub fn waiting_for(what: Waiting) {
-    let mut cells = CELLS.get();
-    cells.left.waiting = what;
-    CELLS.set(cells);
+    CELLS.with(|cells| cells.waiting.set(what));
+}
+
+fn waits_for() -> Waiting {
+    CELLS.with(|cells| cells.waiting.get())
 }
 
 /// Runs a poll within the poll in progress, and tells what it waits for. The cells stay those of
 /// the poll in progress: the budget is spent by both, and an inner reason is the outer one, too.
 #[inline]
 pub fn within_poll<R>(poll: impl FnOnce() -> R) -> (R, Waiting) {
-    let before = CELLS.get().left.waiting;
+    let before = waits_for();
     waiting_for(Waiting::Other);
     let polled = poll();
-    let inner = CELLS.get().left.waiting;
+    let inner = waits_for();
     if inner == Waiting::Other {
         waiting_for(before);
     }
@@ -142,16 +158,13 @@ pub(crate) fn waking_as<R>(what: Waiting, wake: impl FnOnce() -> R) -> R {
 }
 
 fn set_waking(waking: Option<Waiting>) -> Option<Waiting> {
-    let mut cells = CELLS.get();
-    let before = std::mem::replace(&mut cells.waking, waking);
-    CELLS.set(cells);
-    before
+    CELLS.with(|cells| cells.waking.replace(waking))
 }
 
 /// What the reactor is calling wakers for on this thread, if it is.
 #[inline]
 pub fn waking() -> Option<Waiting> {
-    CELLS.get().waking
+    CELLS.with(|cells| cells.waking.get())
 }
 
 /// One unit of budget, taken by [`poll_proceed`]. It goes back to the budget when this is
@@ -185,22 +198,22 @@ impl Drop for Proceed {
 /// returns `Pending` in its turn without having looked at its resource.
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Proceed> {
-    let mut cells = CELLS.get();
-    let before = cells.budget;
+    let before = CELLS.with(|cells| cells.budget.get());
     match before {
         None => {}
-        Some(0) => {
-            cells.left.exhausted = true;
-            CELLS.set(cells);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        Some(0) => return refuse(cx),
         Some(units) => {
-            cells.budget = Some(units - 1);
-            CELLS.set(cells);
+            set_budget(Some(units - 1));
         }
     }
     Poll::Ready(Proceed { restore: before })
+}
+
+#[cold]
+fn refuse(cx: &mut Context<'_>) -> Poll<Proceed> {
+    CELLS.with(|cells| cells.exhausted.set(true));
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 #[cfg(test)]
@@ -262,7 +275,7 @@ mod tests {
         let outer = begin_poll();
         waiting_for(Waiting::Io);
         assert_eq!(within_poll(|| 1), (1, Waiting::Other));
-        assert_eq!(CELLS.get().left.waiting, Waiting::Io);
+        assert_eq!(waits_for(), Waiting::Io);
         let within = within_poll(|| {
             waiting_for(Waiting::Timer);
             let Poll::Ready(unit) = proceed() else {
@@ -271,7 +284,7 @@ mod tests {
             unit.made_progress();
         });
         assert_eq!(within.1, Waiting::Timer);
-        assert_eq!(CELLS.get().budget, Some(BUDGET - 1));
+        assert_eq!(CELLS.with(|cells| cells.budget.get()), Some(BUDGET - 1));
         assert_eq!(end_poll(outer).waiting, Waiting::Timer);
     }
 

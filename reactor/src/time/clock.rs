@@ -69,11 +69,17 @@ impl Clock {
 
     #[inline]
     pub(super) fn now(&self) -> Instant {
-        // Acquire: as in `all_run`.
-        if self.was_paused.load(Ordering::Acquire) {
+        if self.was_paused() {
             return self.state.lock().now();
         }
         telemetry_rt_clock::instant()
+    }
+
+    /// Whether it does not show the machine's time, or did not once.
+    #[inline]
+    pub(super) fn was_paused(&self) -> bool {
+        // Acquire: as in `all_run`.
+        self.was_paused.load(Ordering::Acquire)
     }
 
     pub(super) fn pausable(&self) -> bool {
@@ -81,7 +87,7 @@ impl Clock {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.was_paused.load(Ordering::Acquire) && self.state.lock().runs_since.is_none()
+        self.was_paused() && self.state.lock().runs_since.is_none()
     }
 
     /// Stops the clock, at a whole tick: sleeps of whole milliseconds are then exact.

@@ -119,12 +119,10 @@ impl Interval {
     /// Only the task that polled last is woken.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(self.timer.poll_as_leaf(cx));
-        let due = self.timer.deadline();
-        let next = self
-            .missed_tick_behavior
-            .next(due, self.timer.now(), self.period);
+        let (due, now) = (self.timer.deadline(), self.timer.now());
+        let next = self.missed_tick_behavior.next(due, now, self.period);
         // Registered by the next poll: an interval that nobody waits for wakes nobody.
-        self.timer.rearm(next);
+        self.timer.rearm(next, now);
         Poll::Ready(due)
     }
 

@@ -4,7 +4,9 @@
 //!
 //! * `sleep`, `timeout`, `interval`: the futures, with the names and semantics of tokio's.
 //! * `timer`: what they share, a deadline and its place in the wheels.
-//! * [`Instant`], `test_util`, `clock`: what time it is, and how tests stop it.
+//! * `home`: how a timer finds the runtime that it belongs to.
+//! * [`Instant`], `test_util`, `clock`: what time it is, and how tests stop it; `coarse`: what
+//!   time it is roughly.
 //! * `wheels`: all timers of a runtime, one shard for each worker; what the driver calls.
 //! * `wait`: how it is made sure that somebody is awake when the next timer is due.
 //! * `shard`, `wheel`: one worker's timers behind their lock, and the structure that sorts them.
@@ -73,7 +75,9 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod coarse;
 pub mod error;
+mod home;
 mod instant;
 mod interval;
 mod shard;

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The sleep is never shorter, and usually up to 2 ms longer. A `duration` too long to be
 /// expressed as an [`Instant`] is taken for thirty years.
 ///
-/// Cost: one read of the clock here, one at the first poll; a lock of the worker's own when it is
+/// Cost: one read of the clock here; a lock of the worker's own when it is
 /// first polled and when it is dropped; no allocation, and no system call on a worker.
 ///
 /// # Panics
@@ -80,11 +80,6 @@ impl Sleep {
     /// Cost: when pending, one lock of the shard that it is in; no allocation.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         self.project().timer.reset(deadline);
-    }
-
-    /// Polls it, and leaves to the caller what the task is said to wait for.
-    pub(super) fn poll_in_budget(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().timer.poll_in_budget(cx)
     }
 }
 

@@ -1,8 +1,17 @@
 //! A future that is given a limited time.
+//!
+//! Most futures that are given a limit are ready long before it, many at their first poll: a
+//! message is there, a lock is free. For these a limit that reads no clock is half of what there
+//! is to save, so the deadline is reckoned only when the future has turned out to be pending.
+//! Until then the limit is a duration and a [`Stamp`] of when it was made. Where a clock was ever
+//! paused, tests expect virtual time to be exact, and the deadline is reckoned at once.
 
+use super::clock;
+use super::coarse::Stamp;
 use super::error::Elapsed;
+use super::home::Home;
 use super::instant::Instant;
-use super::sleep::{Sleep, sleep_until};
+use super::timer::Timer;
 use crate::leaf;
 use pin_project_lite::pin_project;
 use std::future::{Future, IntoFuture};
@@ -10,13 +19,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Gives `future` at most `duration`.
+/// Gives `future` at most `duration` from now.
 ///
 /// The future is polled first: if it is ready when the time is over, its output counts. With a
 /// `duration` too long to be expressed as an [`Instant`] there is no limit.
 ///
-/// Cost: one read of the clock; what [`sleep`](super::sleep) costs besides, when the future is
-/// pending at its first poll.
+/// The limit is never too short. Where the first poll comes much later than this call, the limit
+/// may be up to 20 ms too long; if that matters, use [`timeout_at`].
+///
+/// Cost: a few nanoseconds when the future is ready at its first poll; what
+/// [`sleep`](super::sleep) costs besides, when it is pending.
 ///
 /// # Errors
 ///
@@ -36,15 +48,8 @@ where
 {
     Timeout {
         value: future.into_future(),
-        delay: sleep_unless_endless(duration),
+        delay: Delay::of(duration),
     }
-}
-
-/// Not a closure given to `map`: the location of the caller would not reach into it.
-#[track_caller]
-fn sleep_unless_endless(duration: Duration) -> Option<Sleep> {
-    let deadline = Instant::now().checked_add(duration)?;
-    Some(sleep_until(deadline))
 }
 
 /// Gives `future` until `deadline`. It is polled once even when the deadline has passed.
@@ -63,7 +68,7 @@ where
 {
     Timeout {
         value: future.into_future(),
-        delay: Some(sleep_until(deadline)),
+        delay: Delay::Begun(Timer::at(deadline)),
     }
 }
 
@@ -72,13 +77,68 @@ pin_project! {
     ///
     /// While it is pending the task is said to wait for what the inner future waits for: the
     /// deadline is only the limit.
+    #[project(!Unpin)]
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     #[derive(Debug)]
     pub struct Timeout<T> {
         #[pin]
         value: T,
-        #[pin]
-        delay: Option<Sleep>,
+        delay: Delay,
+    }
+}
+
+#[derive(Debug)]
+enum Delay {
+    /// Until the future has been polled and was pending.
+    Limited(Limit),
+    Begun(Timer),
+    Endless,
+}
+
+/// A deadline that is not reckoned yet.
+#[derive(Debug)]
+struct Limit {
+    home: Home,
+    made: Stamp,
+    duration: Duration,
+}
+
+impl Delay {
+    #[track_caller]
+    #[inline]
+    fn of(duration: Duration) -> Delay {
+        let limit = Limit {
+            home: Home::current(),
+            made: Stamp::now(),
+            duration,
+        };
+        if clock::all_run() {
+            return Delay::Limited(limit);
+        }
+        let now = limit.home.now();
+        limit.begin(now, now)
+    }
+
+    /// Looks at the deadline.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
+        if let Delay::Limited(limit) = self {
+            let now = limit.home.now();
+            let made = now.checked_sub(limit.made.passed_at_least());
+            *self = limit.begin(made.unwrap_or(now), now);
+        }
+        match self {
+            Delay::Begun(timer) => timer.poll_in_budget(cx).map(|()| Elapsed::new()),
+            Delay::Limited(_) | Delay::Endless => Poll::Pending,
+        }
+    }
+}
+
+impl Limit {
+    fn begin(&self, made: Instant, now: Instant) -> Delay {
+        match made.checked_add(self.duration) {
+            Some(deadline) => Delay::Begun(Timer::ahead(self.home, deadline, now)),
+            None => Delay::Endless,
+        }
     }
 }
 
@@ -108,21 +168,17 @@ impl<T: Future> Future for Timeout<T> {
         if let Poll::Ready(output) = this.value.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        match this.delay.as_pin_mut() {
-            Some(delay) => poll_delay(delay, had_budget, cx).map(Err),
-            None => Poll::Pending,
-        }
+        poll_delay(this.delay, had_budget, cx).map(Err)
     }
 }
 
 /// Looks at the deadline, also when the inner future has used the budget up: one that does so in
 /// each poll would else never be stopped.
-fn poll_delay(delay: Pin<&mut Sleep>, had_budget: bool, cx: &mut Context<'_>) -> Poll<Elapsed> {
+fn poll_delay(delay: &mut Delay, had_budget: bool, cx: &mut Context<'_>) -> Poll<Elapsed> {
     let used_up_inside = had_budget && !leaf::has_budget_remaining();
-    let elapsed = if used_up_inside {
-        leaf::without_budget(|| delay.poll_in_budget(cx))
+    if used_up_inside {
+        leaf::without_budget(|| delay.poll(cx))
     } else {
-        delay.poll_in_budget(cx)
-    };
-    elapsed.map(|()| Elapsed::new())
+        delay.poll(cx)
+    }
 }

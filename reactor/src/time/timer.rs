@@ -3,47 +3,84 @@
 //! A timer registers itself at the first poll that finds it pending, so that one whose deadline
 //! is never waited for costs no lock. It stays with the runtime it was made in, whichever polls
 //! it. Dropping it on any thread takes it out of the wheel.
+//!
+//! The clock is read once in the life of a timer, to make the deadline from it (28 ns here, a
+//! quarter of what a sleep costs that is made, polled and dropped). That the deadline has passed
+//! before the first poll needs no second reading: the last turn of the driver has left what time
+//! it was, and if the deadline came after that turn, the next one fires the timer. Only a deadline
+//! that was given from outside, and may always have been in the past, is compared with the clock.
 
+use super::home::Home;
 use super::instant::Instant;
-use super::wheels::{Ticket, Timed, WakeDriver, Wheels};
-use crate::context;
-use crate::handle::Handle;
+use super::shard::Look;
+use super::wheel::Moved;
+use super::wheels::{Added, Ticket};
 use crate::leaf::{self, Waiting};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(super) struct Timer {
     deadline: Instant,
-    handle: Handle,
+    home: Home,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// In no wheel: not polled since it was made or reset.
+    /// In no wheel: not polled since it was made from the present, or rearmed.
+    Ahead,
+    /// In no wheel, and the deadline may lie in the past.
     Idle,
     /// In the wheel, or fired since it was last looked at.
     Registered(Ticket),
     Elapsed,
 }
 
+impl State {
+    #[inline]
+    fn unless_past(deadline: Instant, now: Instant) -> State {
+        match deadline > now {
+            true => State::Ahead,
+            false => State::Idle,
+        }
+    }
+}
+
+/// How a timer stands.
+enum Stand {
+    Pending(Ticket),
+    /// The deadline has passed.
+    Due,
+    /// The runtime is shut down: it will never fire.
+    Closed,
+}
+
 impl Timer {
     #[track_caller]
+    #[inline]
     pub(super) fn at(deadline: Instant) -> Timer {
         Timer {
             deadline,
-            handle: expect_time(),
+            home: Home::current(),
             state: State::Idle,
         }
     }
 
     #[track_caller]
+    #[inline]
     pub(super) fn after(duration: Duration) -> Timer {
-        let handle = expect_time();
+        let home = Home::current();
+        let now = home.now();
+        Timer::ahead(home, now.add_or_far(duration), now)
+    }
+
+    /// A timer of `home`, where it is `now`.
+    #[inline]
+    pub(super) fn ahead(home: Home, deadline: Instant, now: Instant) -> Timer {
         Timer {
-            deadline: now_of(&handle).add_or_far(duration),
-            handle,
-            state: State::Idle,
+            deadline,
+            home,
+            state: State::unless_past(deadline, now),
         }
     }
 
@@ -53,7 +90,7 @@ impl Timer {
 
     /// What time it is in the runtime of this timer.
     pub(super) fn now(&self) -> Instant {
-        now_of(&self.handle)
+        self.home.now()
     }
 
     pub(super) fn is_elapsed(&self) -> bool {
@@ -61,6 +98,7 @@ impl Timer {
     }
 
     /// Polls as a leaf future: takes a unit of budget, and says what the task waits for.
+    #[inline]
     pub(super) fn poll_as_leaf(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.poll_in_budget(cx);
         if ready.is_pending() {
@@ -85,43 +123,89 @@ impl Timer {
             self.state = State::Idle;
             return;
         };
-        let moved = wheels(&self.handle).move_to(ticket, deadline.into_std(), self.own_shard());
-        if let Timed::Pending(_) = self.wake_driver_for(moved) {
-            return;
+        let moved = self.home.visit(|visit| {
+            let own = visit.own_shard;
+            let (moved, wake) = visit.wheels.move_to(ticket, deadline.into_std(), own);
+            visit.wake_driver(wake);
+            moved
+        });
+        match moved {
+            Some(Moved::Pending) => return,
+            Some(Moved::Due(waker)) => waker.wake(),
+            Some(Moved::Gone) | None => {}
         }
         self.state = State::Idle;
     }
 
-    /// Sets another deadline for the next poll; nobody is woken for it before that.
-    pub(super) fn rearm(&mut self, deadline: Instant) {
+    /// Sets another deadline for the next poll; nobody is woken for it before that. `now` is what
+    /// time it is.
+    pub(super) fn rearm(&mut self, deadline: Instant, now: Instant) {
         self.unregister();
         self.deadline = deadline;
+        self.state = State::unless_past(deadline, now);
     }
 
     fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timed = match self.state {
+        let stand = match self.state {
             State::Elapsed => return Poll::Ready(()),
-            State::Idle => self.register(cx),
-            State::Registered(ticket) => wheels(&self.handle).look(ticket, cx.waker()),
+            State::Idle if self.deadline <= self.now() => Stand::Due,
+            State::Idle | State::Ahead => self.register(cx),
+            State::Registered(ticket) => self.look(ticket, cx),
         };
-        match timed {
-            Timed::Pending(ticket) => {
+        match stand {
+            Stand::Pending(ticket) => {
                 self.state = State::Registered(ticket);
                 Poll::Pending
             }
-            Timed::Due => self.elapse(),
-            Timed::Closed if self.deadline <= self.now() => self.elapse(),
-            Timed::Closed => shut_down(),
+            Stand::Due => self.elapse(),
+            Stand::Closed if self.deadline <= self.now() => self.elapse(),
+            Stand::Closed => shut_down(),
         }
     }
 
-    fn register(&self, cx: &Context<'_>) -> Timed {
-        if self.deadline <= self.now() {
-            return Timed::Due;
-        }
+    fn register(&self, cx: &Context<'_>) -> Stand {
+        // Cloned before the visit, and dropped after it where it is not needed: see `visit`.
+        let waker = cx.waker().clone();
         let deadline = self.deadline.into_std();
-        let inserted = wheels(&self.handle).insert(deadline, cx.waker(), self.own_shard());
-        self.wake_driver_for(inserted)
+        let added = self.home.visit(|visit| {
+            let (added, wake) = visit.wheels.insert(deadline, waker, visit.own_shard);
+            visit.wake_driver(wake);
+            added
+        });
+        match added {
+            Some(Added::Pending(ticket)) => Stand::Pending(ticket),
+            Some(Added::Due(waker)) => {
+                drop(waker);
+                Stand::Due
+            }
+            Some(Added::Closed(waker)) => {
+                drop(waker);
+                Stand::Closed
+            }
+            None => Stand::Closed,
+        }
+    }
+
+    fn look(&self, ticket: Ticket, cx: &Context<'_>) -> Stand {
+        let look = |home: Home| home.visit(|visit| visit.wheels.look(ticket, cx.waker()));
+        loop {
+            match look(self.home) {
+                Some(Look::Pending) => return Stand::Pending(ticket),
+                Some(Look::Gone) => return Stand::Due,
+                Some(Look::Closed) | None => return Stand::Closed,
+                // Either puts ours in place, or the timer has gone meanwhile: the next look tells.
+                Some(Look::OtherWaker) => self.replace_waker(ticket, cx),
+            }
+        }
+    }
+
+    #[cold]
+    fn replace_waker(&self, ticket: Ticket, cx: &Context<'_>) {
+        let waker = cx.waker().clone();
+        let unneeded = self
+            .home
+            .visit(|visit| visit.wheels.replace_waker(ticket, waker));
+        drop(unneeded);
     }
 
     fn elapse(&mut self) -> Poll<()> {
@@ -129,28 +213,17 @@ impl Timer {
         Poll::Ready(())
     }
 
-    fn wake_driver_for(&self, (timed, WakeDriver(wake)): (Timed, WakeDriver)) -> Timed {
-        if wake {
-            self.handle.wake();
-        }
-        timed
-    }
-
-    /// The shard of the worker that this thread is, if it is one of this timer's runtime.
-    fn own_shard(&self) -> Option<usize> {
-        context::shard().filter(|_| {
-            context::with_current(|current| current.is_some_and(|it| it.ptr_eq(&self.handle)))
-        })
-    }
-
+    #[inline]
     fn unregister(&mut self) {
         if let State::Registered(ticket) = std::mem::replace(&mut self.state, State::Idle) {
-            wheels(&self.handle).remove(ticket);
+            let waker = self.home.visit(|visit| visit.wheels.remove(ticket));
+            drop(waker);
         }
     }
 }
 
 impl Drop for Timer {
+    #[inline]
     fn drop(&mut self) {
         self.unregister();
     }
@@ -163,33 +236,6 @@ impl std::fmt::Debug for Timer {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
-}
-
-/// The current handle, whose runtime has timers.
-#[track_caller]
-fn expect_time() -> Handle {
-    let Some(handle) = context::current() else {
-        panic!(
-            "there is no timer running, must be called from the context of a telemetry_rt runtime"
-        );
-    };
-    if handle.wheels().is_none() {
-        panic!(
-            "a telemetry_rt runtime was found, but timers are disabled: \
-             call `enable_time` or `enable_all` on its builder"
-        );
-    }
-    handle
-}
-
-fn now_of(handle: &Handle) -> Instant {
-    Instant::from_std(wheels(handle).now())
-}
-
-fn wheels(handle: &Handle) -> &Wheels {
-    handle
-        .wheels()
-        .expect("a timer is made only with a handle that has timers")
 }
 
 #[cold]

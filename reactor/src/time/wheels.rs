@@ -18,6 +18,8 @@ pub(crate) struct Wheels {
     wait: Wait,
     /// Where a paused clock goes at the end of the driver's wait; [`NEVER`] when it stays.
     advance_to: AtomicU64,
+    /// The latest tick at which timers were fired; it lags behind by a turn of the driver.
+    reached: AtomicU64,
     shards: Box<[CachePadded<Shard>]>,
 }
 
@@ -28,14 +30,15 @@ pub(super) struct Ticket {
     key: Key,
 }
 
-/// What became of a timer that was to be added, or that its owner looked at.
+/// What became of a timer that was to be added. A waker that is not needed is given back, to be
+/// dropped where any code may run.
 #[derive(Debug)]
-pub(super) enum Timed {
+pub(super) enum Added {
     Pending(Ticket),
     /// Its deadline has passed.
-    Due,
+    Due(Waker),
     /// The runtime is shut down: it will never fire.
-    Closed,
+    Closed(Waker),
 }
 
 /// Whether the driver waits too long for the timer that was just added or moved.
@@ -49,6 +52,7 @@ impl Wheels {
             clock: Clock::new(pausable, start_paused),
             wait: Wait::new(),
             advance_to: AtomicU64::new(NEVER),
+            reached: AtomicU64::new(0),
             shards: (0..shards.max(1))
                 .map(|_| CachePadded::new(Shard::new()))
                 .collect(),
@@ -103,6 +107,7 @@ impl Wheels {
     #[inline]
     pub(crate) fn fire_due(&self) -> u32 {
         let now = self.clock.tick_now();
+        self.reach(now);
         let due = self.shards.iter().filter(|shard| shard.next() <= now);
         due.map(|shard| shard.fire(now)).sum()
     }
@@ -183,30 +188,55 @@ impl Wheels {
     }
 
     /// Adds a timer to the shard `own` of the calling worker, or to one picked for the calling
-    /// thread.
+    /// thread. That its deadline passed since the driver last fired timers may go unnoticed until
+    /// the next time.
     pub(super) fn insert(
         &self,
         deadline: Instant,
-        waker: &Waker,
+        waker: Waker,
         own: Option<usize>,
-    ) -> (Timed, WakeDriver) {
-        let tick = self.clock.tick_of(deadline);
-        let number = own.unwrap_or_else(spread) % self.shards.len();
+    ) -> (Added, WakeDriver) {
         let quiet = WakeDriver(false);
-        match self.shards[number].insert(tick, waker.clone()) {
+        let tick = self.clock.tick_of(deadline);
+        if self.has_passed(deadline, tick) {
+            return (Added::Due(waker), quiet);
+        }
+        let number = self.number_of(own);
+        match self.shards[number].insert(tick, waker) {
             Insert::Pending(key) => {
                 let shard = number as u32;
                 let wake = self.waits_too_long(tick, own.is_some());
-                (Timed::Pending(Ticket { shard, key }), WakeDriver(wake))
+                (Added::Pending(Ticket { shard, key }), WakeDriver(wake))
             }
-            Insert::Due(waker) => {
-                drop(waker);
-                (Timed::Due, quiet)
-            }
-            Insert::Closed(waker) => {
-                drop(waker);
-                (Timed::Closed, quiet)
-            }
+            Insert::Due(waker) => (Added::Due(waker), quiet),
+            Insert::Closed(waker) => (Added::Closed(waker), quiet),
+        }
+    }
+
+    /// The number of a shard, without a division: workers have one each.
+    #[inline]
+    fn number_of(&self, own: Option<usize>) -> usize {
+        match own {
+            Some(own) if own < self.shards.len() => own,
+            _ => own.unwrap_or_else(spread) % self.shards.len(),
+        }
+    }
+
+    #[inline]
+    fn has_passed(&self, deadline: Instant, tick: u64) -> bool {
+        if self.clock.was_paused() {
+            // It may have been moved since timers were last fired.
+            return deadline <= self.clock.now();
+        }
+        // Relaxed: it is a tick that has come, however old; nothing else hangs on it.
+        tick <= self.reached.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn reach(&self, tick: u64) {
+        // Relaxed, both: as in `has_passed`. Written once a millisecond, as all workers read it.
+        if self.reached.load(Ordering::Relaxed) < tick {
+            self.reached.store(tick, Ordering::Relaxed);
         }
     }
 
@@ -220,46 +250,34 @@ impl Wheels {
         }
     }
 
-    /// How a timer stands; while it is pending, it is `waker` that will be woken.
-    pub(super) fn look(&self, ticket: Ticket, waker: &Waker) -> Timed {
-        let shard = self.shard(ticket);
-        loop {
-            match shard.look(ticket.key, waker) {
-                Look::Pending => return Timed::Pending(ticket),
-                Look::Gone => return Timed::Due,
-                Look::Closed => return Timed::Closed,
-                // Either puts ours in place, or the timer has gone meanwhile; whichever waker is
-                // not needed is dropped here, without the lock.
-                Look::OtherWaker => drop(shard.replace_waker(ticket.key, waker.clone())),
-            }
-        }
+    /// How a timer stands, and whether it is `waker` that will be woken.
+    pub(super) fn look(&self, ticket: Ticket, waker: &Waker) -> Look {
+        self.shard(ticket).look(ticket.key, waker)
     }
 
-    /// Gives a pending timer another deadline. Whoever waits for it is woken then, at once when
-    /// it has passed.
+    /// See [`Shard::replace_waker`].
+    pub(super) fn replace_waker(&self, ticket: Ticket, waker: Waker) -> Result<Waker, Waker> {
+        self.shard(ticket).replace_waker(ticket.key, waker)
+    }
+
+    /// Gives a pending timer another deadline. Whoever waits for it is woken then; when it has
+    /// passed, that is for the caller to do.
     pub(super) fn move_to(
         &self,
         ticket: Ticket,
         deadline: Instant,
         own: Option<usize>,
-    ) -> (Timed, WakeDriver) {
+    ) -> (Moved<Waker>, WakeDriver) {
         let tick = self.clock.tick_of(deadline);
         let moved = self.shard(ticket).move_to(ticket.key, tick);
-        match moved {
-            Moved::Pending => {
-                let wake = self.waits_too_long(tick, own == Some(ticket.shard as usize));
-                (Timed::Pending(ticket), WakeDriver(wake))
-            }
-            Moved::Due(waker) => {
-                waker.wake();
-                (Timed::Due, WakeDriver(false))
-            }
-            Moved::Gone => (Timed::Due, WakeDriver(false)),
-        }
+        let own = own == Some(ticket.shard as usize);
+        let wake = matches!(moved, Moved::Pending) && self.waits_too_long(tick, own);
+        (moved, WakeDriver(wake))
     }
 
-    pub(super) fn remove(&self, ticket: Ticket) {
-        drop(self.shard(ticket).remove(ticket.key));
+    /// Takes a timer out; its waker is for the caller to drop.
+    pub(super) fn remove(&self, ticket: Ticket) -> Option<Waker> {
+        self.shard(ticket).remove(ticket.key)
     }
 
     fn shard(&self, ticket: Ticket) -> &Shard {
@@ -303,8 +321,8 @@ mod tests {
     }
 
     fn add(wheels: &Wheels, after: Duration, own: Option<usize>) -> (Ticket, bool) {
-        match wheels.insert(wheels.now() + after, Waker::noop(), own) {
-            (Timed::Pending(ticket), WakeDriver(wake)) => (ticket, wake),
+        match wheels.insert(wheels.now() + after, Waker::noop().clone(), own) {
+            (Added::Pending(ticket), WakeDriver(wake)) => (ticket, wake),
             (other, _) => panic!("a timer {after:?} ahead is {other:?}"),
         }
     }
@@ -402,7 +420,8 @@ mod tests {
         impl Wake for Reenters {
             fn wake(self: Arc<Self>) {
                 let later = self.0.now() + MS;
-                if let (Timed::Pending(ticket), _) = self.0.insert(later, Waker::noop(), Some(0)) {
+                let waker = Waker::noop().clone();
+                if let (Added::Pending(ticket), _) = self.0.insert(later, waker, Some(0)) {
                     self.0.remove(ticket);
                 }
             }
@@ -410,7 +429,7 @@ mod tests {
         let wheels = Arc::new(paused(1));
         for after in 1..100 {
             let waker = Waker::from(Arc::new(Reenters(wheels.clone())));
-            drop(wheels.insert(wheels.now() + after * MS, &waker, Some(0)));
+            drop(wheels.insert(wheels.now() + after * MS, waker, Some(0)));
         }
         assert_eq!(wheels.clock().advance(50 * MS), Ok(()));
         assert_eq!(wheels.fire_due(), 50);
@@ -423,9 +442,9 @@ mod tests {
         let wheels = paused(1);
         let counts = Arc::new(Counts::default());
         let at = wheels.now() + MS;
-        drop(wheels.insert(at, &Arc::new(Panics).into(), Some(0)));
+        drop(wheels.insert(at, Arc::new(Panics).into(), Some(0)));
         for _ in 0..10 {
-            drop(wheels.insert(at, &counts.clone().into(), Some(0)));
+            drop(wheels.insert(at, counts.clone().into(), Some(0)));
         }
         assert_eq!(wheels.clock().advance(MS), Ok(()));
         assert_eq!(wheels.fire_due(), 11);
@@ -437,10 +456,11 @@ mod tests {
         let wheels = paused(1);
         let (ticket, _) = add(&wheels, MS, Some(0));
         shut_down(&wheels);
-        assert!(matches!(wheels.look(ticket, Waker::noop()), Timed::Closed));
+        assert!(matches!(wheels.look(ticket, Waker::noop()), Look::Closed));
         let later = wheels.now() + MS;
-        let (timed, WakeDriver(wake)) = wheels.insert(later, Waker::noop(), Some(0));
-        assert!(matches!(timed, Timed::Closed) && !wake);
+        let waker = Waker::noop().clone();
+        let (added, WakeDriver(wake)) = wheels.insert(later, waker, Some(0));
+        assert!(matches!(added, Added::Closed(_)) && !wake);
         wheels.remove(ticket);
     }
 }
