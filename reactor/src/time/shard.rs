@@ -4,7 +4,9 @@
 //!    dropped on any thread.
 //! 2. `next` is stored under the lock and read without it. It is never later than the earliest
 //!    timer, and may be earlier when that one was removed.
-//! 3. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
+//! 3. `fired` is stored under the lock and read without it. No timer of that tick or an earlier one
+//!    is in the wheel: who waits for one need not look.
+//! 4. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
 
 use super::wheel::{Key, Moved, NEVER, Wheel};
 use crate::leaf::Waiting;
@@ -18,6 +20,7 @@ const BATCH: usize = 32;
 
 pub(super) struct Shard {
     next: AtomicU64,
+    fired: AtomicU64,
     locked: Mutex<Locked>,
 }
 
@@ -51,6 +54,7 @@ impl Shard {
     pub(super) fn new() -> Shard {
         Shard {
             next: AtomicU64::new(NEVER),
+            fired: AtomicU64::new(0),
             locked: Mutex::new(Locked {
                 wheel: Wheel::new(),
                 closed: false,
@@ -64,6 +68,13 @@ impl Shard {
         // Relaxed: who must not miss a store of another thread has put a fence before this
         // (see `wait`); to all others it is a hint.
         self.next.load(Ordering::Relaxed)
+    }
+
+    /// Whether all timers of `tick` have fired.
+    #[inline]
+    pub(super) fn has_fired(&self, tick: u64) -> bool {
+        // Relaxed: that the tick has come stays true, and the caller touches nothing of the wheel.
+        tick <= self.fired.load(Ordering::Relaxed)
     }
 
     /// Exactly the tick of the earliest timer. Cost: see [`Wheel::earliest_exactly`].
@@ -132,12 +143,13 @@ impl Shard {
 
     /// Wakes all that are due at `now`, and says how many they were.
     pub(super) fn fire(&self, now: u64) -> u32 {
+        let mut batch = [const { None }; BATCH];
         let mut fired = 0;
         loop {
-            let batch = self.take_due(now);
-            let full = batch.iter().all(Option::is_some);
-            fired += wake_all(Waiting::Timer, batch.into_iter().flatten());
-            if !full {
+            let count = self.take_due(now, &mut batch);
+            let wakers = batch[..count].iter_mut().filter_map(Option::take);
+            fired += wake_all(Waiting::Timer, wakers);
+            if count < BATCH {
                 return fired;
             }
         }
@@ -151,17 +163,28 @@ impl Shard {
         wakers.extend(locked.wheel.take_all());
     }
 
-    fn take_due(&self, now: u64) -> [Option<Waker>; BATCH] {
-        let mut batch = [const { None }; BATCH];
+    /// Fills `batch` from the front; says with how many.
+    fn take_due(&self, now: u64, batch: &mut [Option<Waker>; BATCH]) -> usize {
         let mut locked = self.locked.lock();
-        for place in &mut batch {
+        let mut count = 0;
+        for place in batch {
             *place = locked.wheel.pop_due(now);
             if place.is_none() {
+                self.raise_fired(now);
                 break;
             }
+            count += 1;
         }
         self.set_next(locked.wheel.earliest());
-        batch
+        count
+    }
+
+    /// Only under the lock.
+    fn raise_fired(&self, now: u64) {
+        // Relaxed, both: the lock orders the stores; why it suffices for readers: see `has_fired`.
+        if self.fired.load(Ordering::Relaxed) < now {
+            self.fired.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Only under the lock.

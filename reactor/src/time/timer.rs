@@ -119,7 +119,7 @@ impl Timer {
     /// elapsed timer has to be polled again.
     pub(super) fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        let State::Registered(ticket) = self.state else {
+        let State::Registered(ticket) = &mut self.state else {
             self.state = State::Idle;
             return;
         };

@@ -24,22 +24,28 @@
 //! level 5 are not opened in turn, but where `far` says that the earliest of its timers is: years
 //! without a timer are one step.
 //!
-//! Entries live in a slab and are linked by index, so that a timer can leave its list in O(1)
-//! and the memory of one is used again by the next. A key carries the entry's serial number: an
-//! entry that fired is gone at once, and its key finds nothing, even when the place is taken.
+//! The timers of a slot lie side by side in a vector, so that those who fire together are read
+//! together: with 100,000 timers a linked list costs a cache miss for each step, more than all
+//! else. What a key names is an entry of a slab that says where the timer lies, so that it can
+//! leave its slot in O(1): the last of the slot moves into its place. The entry carries a serial
+//! number: one that fired is gone at once, and its key finds nothing, even when the place is taken.
+//!
+//! The slot of level 0 that `elapsed` has come to is `due`: opening it moves no timer. Its vector
+//! is a queue meanwhile, of which `handed_out` have left at the front.
 
 use slab::Slab;
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 const LEVELS: usize = 6;
 const SLOTS: usize = 64;
 const BITS: usize = SLOTS.trailing_zeros() as usize;
-/// The list after those of the slots: timers that are due and not yet handed out.
-const DUE: usize = LEVELS * SLOTS;
-const NONE: u32 = u32::MAX;
 /// The level whose slots hold timers of several rounds.
 const FAR: usize = LEVELS - 1;
 /// How many entries of a slot are looked at to name its earliest one exactly.
 const LOOK_AT: usize = 8;
+/// For how many timers the memory of a slot is kept when it is empty.
+const KEEP: usize = 64;
 
 /// No tick: there is no timer.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -51,7 +57,7 @@ pub(super) const LAST_TICK: u64 = 1 << 62;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     index: u32,
-    serial: u64,
+    serial: NonZeroU64,
 }
 
 /// What became of a timer that was given another tick.
@@ -69,32 +75,29 @@ pub(super) struct Wheel<T> {
     /// While level 5 is occupied: not after any of its ticks, and exactly the earliest of them
     /// unless that one was removed.
     far: u64,
-    serial: u64,
-    /// One bit a slot: whether its list has entries.
+    serial: NonZeroU64,
+    /// One bit a slot: whether its list has timers.
     occupied: [u64; LEVELS],
-    lists: [List; DUE + 1],
-    entries: Slab<Entry<T>>,
+    lists: [Vec<Timer<T>>; LEVELS * SLOTS],
+    due: VecDeque<Timer<T>>,
+    handed_out: u32,
+    entries: Slab<Entry>,
 }
 
-struct Entry<T> {
-    serial: u64,
+struct Timer<T> {
     tick: u64,
-    prev: u32,
-    next: u32,
-    list: u16,
     load: T,
+    /// Its entry.
+    index: u32,
 }
 
-#[derive(Clone, Copy)]
-struct List {
-    head: u32,
-    tail: u32,
+/// Where a timer lies.
+struct Entry {
+    serial: NonZeroU64,
+    list: u16,
+    /// In `due`, those count that were handed out.
+    place: u32,
 }
-
-const EMPTY: List = List {
-    head: NONE,
-    tail: NONE,
-};
 
 /// The slot that is opened next.
 struct Slot {
@@ -107,9 +110,11 @@ impl<T> Wheel<T> {
         Wheel {
             elapsed: 0,
             far: NEVER,
-            serial: 0,
+            serial: NonZeroU64::MIN,
             occupied: [0; LEVELS],
-            lists: [EMPTY; DUE + 1],
+            lists: [const { Vec::new() }; LEVELS * SLOTS],
+            due: VecDeque::new(),
+            handed_out: 0,
             entries: Slab::new(),
         }
     }
@@ -128,52 +133,57 @@ impl<T> Wheel<T> {
         if tick <= self.elapsed {
             return Err(load);
         }
-        self.serial += 1;
+        self.serial = self.serial.saturating_add(1);
         let serial = self.serial;
-        let index = index_of(self.entries.insert(Entry {
+        let list = self.list_for(tick);
+        let place = narrow(self.lists[list].len());
+        let index = narrow(self.entries.insert(Entry {
             serial,
-            tick,
-            prev: NONE,
-            next: NONE,
-            list: 0,
-            load,
+            list: list as u16,
+            place,
         }));
-        self.place(index);
+        self.lists[list].push(Timer { tick, load, index });
         Ok(Key { index, serial })
     }
 
     /// The load of a timer that has not been handed out.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        self.find(key).map(|entry| &mut entry.load)
+        let (list, place) = self.find(key)?;
+        let timer = if list == self.due_list() {
+            &mut self.due[place - self.handed_out as usize]
+        } else {
+            &mut self.lists[list][place]
+        };
+        Some(&mut timer.load)
     }
 
     /// Takes a timer out; `None` when it was handed out before.
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        self.find(key)?;
-        Some(self.take(key.index))
+        let (list, place) = self.find(key)?;
+        self.entries.remove(key.index as usize);
+        Some(self.take(list, place).load)
     }
 
     /// Gives a pending timer another tick.
     pub(super) fn move_to(&mut self, key: Key, tick: u64) -> Moved<T> {
         let tick = tick.min(LAST_TICK);
-        let elapsed = self.elapsed;
-        match self.find(key) {
-            None => Moved::Gone,
-            Some(_) if tick <= elapsed => Moved::Due(self.take(key.index)),
-            Some(entry) => {
-                entry.tick = tick;
-                self.unlink(key.index);
-                self.place(key.index);
-                Moved::Pending
-            }
+        let Some((list, place)) = self.find(key) else {
+            return Moved::Gone;
+        };
+        let timer = self.take(list, place);
+        if tick <= self.elapsed {
+            self.entries.remove(key.index as usize);
+            return Moved::Due(timer.load);
         }
+        self.place(Timer { tick, ..timer });
+        Moved::Pending
     }
 
     /// Takes out the load of one timer whose tick is not after `now`. `None` says that there is
     /// no other; a `now` before an earlier one changes nothing.
     pub(super) fn pop_due(&mut self, now: u64) -> Option<T> {
         let now = now.min(LAST_TICK);
-        while self.lists[DUE].head == NONE {
+        while self.due.is_empty() {
             match self.first_slot() {
                 Some(slot) if slot.start <= now => self.open(slot),
                 _ => {
@@ -182,13 +192,16 @@ impl<T> Wheel<T> {
                 }
             }
         }
-        Some(self.take(self.lists[DUE].head))
+        let timer = self.due.pop_front()?;
+        self.handed_out += 1;
+        self.entries.remove(timer.index as usize);
+        Some(timer.load)
     }
 
     /// A tick not after that of any timer, and exactly the earliest where few timers share a
     /// slot with it. [`NEVER`] when the wheel is empty.
     pub(super) fn earliest(&self) -> u64 {
-        if self.lists[DUE].head != NONE {
+        if !self.due.is_empty() {
             return self.elapsed;
         }
         match self.first_slot() {
@@ -201,7 +214,7 @@ impl<T> Wheel<T> {
     ///
     /// Cost: as many steps as there are timers in a slot, or on level 5.
     pub(super) fn earliest_exactly(&self) -> u64 {
-        if self.lists[DUE].head != NONE {
+        if !self.due.is_empty() {
             return self.elapsed;
         }
         match self.first_slot() {
@@ -214,21 +227,46 @@ impl<T> Wheel<T> {
     /// Empties the wheel and gives out all loads. Keys given out before find nothing.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.occupied = [0; LEVELS];
-        self.lists = [EMPTY; DUE + 1];
-        std::mem::take(&mut self.entries)
-            .into_iter()
-            .map(|(_, entry)| entry.load)
+        self.entries = Slab::new();
+        let due = std::mem::take(&mut self.due).into_iter();
+        let lists = std::mem::replace(&mut self.lists, [const { Vec::new() }; LEVELS * SLOTS]);
+        due.chain(lists.into_iter().flatten())
+            .map(|timer| timer.load)
     }
 
-    fn find(&mut self, key: Key) -> Option<&mut Entry<T>> {
-        self.entries
-            .get_mut(key.index as usize)
-            .filter(|entry| entry.serial == key.serial)
+    /// The list and the place in it of a timer that has not been handed out.
+    fn find(&self, key: Key) -> Option<(usize, usize)> {
+        let entry = self.entries.get(key.index as usize)?;
+        (entry.serial == key.serial).then_some((entry.list.into(), entry.place as usize))
     }
 
-    fn take(&mut self, index: u32) -> T {
-        self.unlink(index);
-        self.entries.remove(index as usize).load
+    /// Takes a timer out of its list, and puts the last one of the list into its place.
+    fn take(&mut self, list: usize, place: usize) -> Timer<T> {
+        let taken;
+        let moved;
+        if list == self.due_list() {
+            let at = place - self.handed_out as usize;
+            taken = self.due.swap_remove_back(at);
+            moved = self.due.get(at);
+        } else {
+            let timers = &mut self.lists[list];
+            taken = Some(timers.swap_remove(place));
+            if timers.is_empty() {
+                self.occupied[level_of(list)] &= !bit(list);
+                timers.shrink_to(KEEP);
+            }
+            moved = self.lists[list].get(place);
+        }
+        if let Some(moved) = moved {
+            self.entries[moved.index as usize].place = place as u32;
+        }
+        taken.expect("an entry says where its timer lies")
+    }
+
+    /// The list that is `due` now.
+    #[inline]
+    fn due_list(&self) -> usize {
+        self.elapsed as usize % SLOTS
     }
 
     fn first_slot(&self) -> Option<Slot> {
@@ -256,51 +294,63 @@ impl<T> Wheel<T> {
 
     /// The earliest tick of level 5.
     fn earliest_far(&self) -> u64 {
-        let slots = FAR * SLOTS..DUE;
+        let slots = FAR * SLOTS..LEVELS * SLOTS;
         slots
             .flat_map(|list| self.ticks_in(list))
             .min()
             .unwrap_or(NEVER)
     }
 
+    /// The ticks of a list that is not `due`.
     fn ticks_in(&self, list: usize) -> impl Iterator<Item = u64> {
-        let entry = |index: u32| self.entries.get(index as usize);
-        let first = entry(self.lists[list].head);
-        std::iter::successors(first, move |before| entry(before.next)).map(|entry| entry.tick)
+        self.lists[list].iter().map(|timer| timer.tick)
     }
 
-    /// Moves time to the start of `slot`, and its timers to where they belong from there.
+    /// Moves time to the start of `slot`, and its timers to where they belong from there. None
+    /// is due when this is called.
     fn open(&mut self, slot: Slot) {
+        let level = level_of(slot.list);
         self.elapsed = slot.start;
-        self.occupied[level_of(slot.list)] &= !bit(slot.list);
-        let list = std::mem::replace(&mut self.lists[slot.list], EMPTY);
-        let mut index = list.head;
-        while index != NONE {
-            let next = self.entries[index as usize].next;
-            self.place(index);
-            index = next;
-        }
-        if level_of(slot.list) == FAR {
-            self.far = self.earliest_far();
-        }
-    }
-
-    /// Appends an entry that is in no list to the one where it belongs.
-    fn place(&mut self, index: u32) {
-        let tick = self.entries[index as usize].tick;
-        let list = list_of(self.elapsed, tick);
-        let last = std::mem::replace(&mut self.lists[list].tail, index);
-        let entry = &mut self.entries[index as usize];
-        entry.list = list as u16;
-        entry.prev = last;
-        entry.next = NONE;
-        match last {
-            NONE => self.lists[list].head = index,
-            last => self.entries[last as usize].next = index,
-        }
-        if list == DUE {
+        self.occupied[level] &= !bit(slot.list);
+        self.handed_out = 0;
+        let mut timers = std::mem::take(&mut self.lists[slot.list]);
+        if level == 0 {
+            // The memory of the queue becomes that of the slot.
+            self.lists[slot.list] = std::mem::take(&mut self.due).into();
+            self.lists[slot.list].shrink_to(KEEP);
+            self.due = timers.into();
             return;
         }
+        for timer in timers.drain(..) {
+            self.place(timer);
+        }
+        if level == FAR {
+            self.far = self.earliest_far();
+        } else {
+            timers.shrink_to(KEEP);
+            self.lists[slot.list] = timers;
+        }
+    }
+
+    /// Appends a timer that is in no list to the one where it belongs.
+    fn place(&mut self, timer: Timer<T>) {
+        let index = timer.index as usize;
+        let (list, place);
+        if timer.tick <= self.elapsed {
+            (list, place) = (self.due_list(), self.due.len());
+            self.due.push_back(timer);
+        } else {
+            list = self.list_for(timer.tick);
+            place = self.lists[list].len();
+            self.lists[list].push(timer);
+        }
+        let entry = &mut self.entries[index];
+        (entry.list, entry.place) = (list as u16, narrow(place));
+    }
+
+    /// The list where a timer belongs that is not due, which it will be in.
+    fn list_for(&mut self, tick: u64) -> usize {
+        let list = list_of(self.elapsed, tick);
         let level = level_of(list);
         if level == FAR {
             self.far = match self.occupied[FAR] {
@@ -309,29 +359,12 @@ impl<T> Wheel<T> {
             };
         }
         self.occupied[level] |= bit(list);
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let entry = &self.entries[index as usize];
-        let (list, prev, next) = (usize::from(entry.list), entry.prev, entry.next);
-        match prev {
-            NONE => self.lists[list].head = next,
-            prev => self.entries[prev as usize].next = next,
-        }
-        match next {
-            NONE => self.lists[list].tail = prev,
-            next => self.entries[next as usize].prev = prev,
-        }
-        if self.lists[list].head == NONE && list != DUE {
-            self.occupied[level_of(list)] &= !bit(list);
-        }
+        list
     }
 }
 
+/// The list of a tick that is later than `elapsed`.
 fn list_of(elapsed: u64, tick: u64) -> usize {
-    if tick <= elapsed {
-        return DUE;
-    }
     let level = ((elapsed ^ tick).ilog2() as usize / BITS).min(LEVELS - 1);
     let slot = (tick >> (level * BITS)) as usize % SLOTS;
     level * SLOTS + slot
@@ -352,11 +385,8 @@ fn bit(list: usize) -> u64 {
     1 << (list % SLOTS)
 }
 
-fn index_of(place: usize) -> u32 {
-    u32::try_from(place)
-        .ok()
-        .filter(|index| *index != NONE)
-        .expect("four thousand million timers take more than 200 GB")
+fn narrow(place: usize) -> u32 {
+    u32::try_from(place).expect("four thousand million timers take more than 200 GB")
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) struct Wheels {
 /// Where a pending timer lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
+    tick: u64,
     shard: u32,
     key: Key,
 }
@@ -206,7 +207,10 @@ impl Wheels {
             Insert::Pending(key) => {
                 let shard = number as u32;
                 let wake = self.waits_too_long(tick, own.is_some());
-                (Added::Pending(Ticket { shard, key }), WakeDriver(wake))
+                (
+                    Added::Pending(Ticket { tick, shard, key }),
+                    WakeDriver(wake),
+                )
             }
             Insert::Due(waker) => (Added::Due(waker), quiet),
             Insert::Closed(waker) => (Added::Closed(waker), quiet),
@@ -252,7 +256,11 @@ impl Wheels {
 
     /// How a timer stands, and whether it is `waker` that will be woken.
     pub(super) fn look(&self, ticket: Ticket, waker: &Waker) -> Look {
-        self.shard(ticket).look(ticket.key, waker)
+        let shard = self.shard(ticket);
+        if shard.has_fired(ticket.tick) {
+            return Look::Gone;
+        }
+        shard.look(ticket.key, waker)
     }
 
     /// See [`Shard::replace_waker`].
@@ -264,12 +272,13 @@ impl Wheels {
     /// passed, that is for the caller to do.
     pub(super) fn move_to(
         &self,
-        ticket: Ticket,
+        ticket: &mut Ticket,
         deadline: Instant,
         own: Option<usize>,
     ) -> (Moved<Waker>, WakeDriver) {
         let tick = self.clock.tick_of(deadline);
-        let moved = self.shard(ticket).move_to(ticket.key, tick);
+        let moved = self.shard(*ticket).move_to(ticket.key, tick);
+        ticket.tick = tick;
         let own = own == Some(ticket.shard as usize);
         let wake = matches!(moved, Moved::Pending) && self.waits_too_long(tick, own);
         (moved, WakeDriver(wake))
