@@ -10,7 +10,7 @@
 //! it was, and if the deadline came after that turn, the next one fires the timer. Only a deadline
 //! that was given from outside, and may always have been in the past, is compared with the clock.
 
-use super::home::Home;
+use super::home::{Home, Visit};
 use super::instant::Instant;
 use super::shard::Look;
 use super::wheel::Moved;
@@ -119,7 +119,7 @@ impl Timer {
     /// elapsed timer has to be polled again.
     pub(super) fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        let State::Registered(ticket) = &mut self.state else {
+        let State::Registered(ticket) = self.state else {
             self.state = State::Idle;
             return;
         };
@@ -187,9 +187,10 @@ impl Timer {
     }
 
     fn look(&self, ticket: Ticket, cx: &Context<'_>) -> Stand {
-        let look = |home: Home| home.visit(|visit| visit.wheels.look(ticket, cx.waker()));
+        let deadline = self.deadline.into_std();
         loop {
-            match look(self.home) {
+            let look = |visit: Visit<'_>| visit.wheels.look(ticket, deadline, cx.waker());
+            match self.home.visit(look) {
                 Some(Look::Pending) => return Stand::Pending(ticket),
                 Some(Look::Gone) => return Stand::Due,
                 Some(Look::Closed) | None => return Stand::Closed,

@@ -26,7 +26,6 @@ pub(crate) struct Wheels {
 /// Where a pending timer lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
-    tick: u64,
     shard: u32,
     key: Key,
 }
@@ -207,10 +206,7 @@ impl Wheels {
             Insert::Pending(key) => {
                 let shard = number as u32;
                 let wake = self.waits_too_long(tick, own.is_some());
-                (
-                    Added::Pending(Ticket { tick, shard, key }),
-                    WakeDriver(wake),
-                )
+                (Added::Pending(Ticket { shard, key }), WakeDriver(wake))
             }
             Insert::Due(waker) => (Added::Due(waker), quiet),
             Insert::Closed(waker) => (Added::Closed(waker), quiet),
@@ -254,10 +250,10 @@ impl Wheels {
         }
     }
 
-    /// How a timer stands, and whether it is `waker` that will be woken.
-    pub(super) fn look(&self, ticket: Ticket, waker: &Waker) -> Look {
+    /// How a timer of that deadline stands, and whether it is `waker` that will be woken.
+    pub(super) fn look(&self, ticket: Ticket, deadline: Instant, waker: &Waker) -> Look {
         let shard = self.shard(ticket);
-        if shard.has_fired(ticket.tick) {
+        if shard.has_fired(self.clock.tick_of(deadline)) {
             return Look::Gone;
         }
         shard.look(ticket.key, waker)
@@ -272,13 +268,12 @@ impl Wheels {
     /// passed, that is for the caller to do.
     pub(super) fn move_to(
         &self,
-        ticket: &mut Ticket,
+        ticket: Ticket,
         deadline: Instant,
         own: Option<usize>,
     ) -> (Moved<Waker>, WakeDriver) {
         let tick = self.clock.tick_of(deadline);
-        let moved = self.shard(*ticket).move_to(ticket.key, tick);
-        ticket.tick = tick;
+        let moved = self.shard(ticket).move_to(ticket.key, tick);
         let own = own == Some(ticket.shard as usize);
         let wake = matches!(moved, Moved::Pending) && self.waits_too_long(tick, own);
         (moved, WakeDriver(wake))
@@ -465,7 +460,10 @@ mod tests {
         let wheels = paused(1);
         let (ticket, _) = add(&wheels, MS, Some(0));
         shut_down(&wheels);
-        assert!(matches!(wheels.look(ticket, Waker::noop()), Look::Closed));
+        assert!(matches!(
+            wheels.look(ticket, wheels.now() + MS, Waker::noop()),
+            Look::Closed
+        ));
         let later = wheels.now() + MS;
         let waker = Waker::noop().clone();
         let (added, WakeDriver(wake)) = wheels.insert(later, waker, Some(0));
