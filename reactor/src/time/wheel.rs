@@ -26,16 +26,18 @@
 //!
 //! The timers of a slot lie side by side in a vector, so that those who fire together are read
 //! together: with 100,000 timers a linked list costs a cache miss for each step, more than all
-//! else. What a key names is an entry of a slab that says where the timer lies, so that it can
-//! leave its slot in O(1): the last of the slot moves into its place. The entry carries a serial
-//! number: one that fired is gone at once, and its key finds nothing, even when the place is taken.
+//! else. What a key names is an entry that says where the timer lies, so that it can leave its
+//! slot in O(1): the last of the slot moves into its place. Entries carry a serial number: that of
+//! a timer that fired is gone at once, and its key finds nothing, even when the place is taken.
 //!
 //! The slot of level 0 that `elapsed` has come to is `due`: opening it moves no timer. Its vector
 //! is a queue meanwhile, of which `handed_out` have left at the front.
 
-use slab::Slab;
+mod entries;
+
+pub(super) use entries::Key;
+use entries::{Entries, Place, narrow};
 use std::collections::VecDeque;
-use std::num::NonZeroU64;
 
 const LEVELS: usize = 6;
 const SLOTS: usize = 64;
@@ -53,13 +55,6 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// it, so that no sum of ticks overflows.
 pub(super) const LAST_TICK: u64 = 1 << 62;
 
-/// Names one timer of one wheel for as long as it is pending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    index: u32,
-    serial: NonZeroU64,
-}
-
 /// What became of a timer that was given another tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Moved<T> {
@@ -75,28 +70,19 @@ pub(super) struct Wheel<T> {
     /// While level 5 is occupied: not after any of its ticks, and exactly the earliest of them
     /// unless that one was removed.
     far: u64,
-    serial: NonZeroU64,
     /// One bit a slot: whether its list has timers.
     occupied: [u64; LEVELS],
     lists: [Vec<Timer<T>>; LEVELS * SLOTS],
     due: VecDeque<Timer<T>>,
     handed_out: u32,
-    entries: Slab<Entry>,
+    entries: Entries,
 }
 
 struct Timer<T> {
     tick: u64,
     load: T,
-    /// Its entry.
-    index: u32,
-}
-
-/// Where a timer lies.
-struct Entry {
-    serial: NonZeroU64,
-    list: u16,
-    /// In `due`, those count that were handed out.
-    place: u32,
+    /// That of its key.
+    row: u32,
 }
 
 /// The slot that is opened next.
@@ -110,17 +96,16 @@ impl<T> Wheel<T> {
         Wheel {
             elapsed: 0,
             far: NEVER,
-            serial: NonZeroU64::MIN,
             occupied: [0; LEVELS],
             lists: [const { Vec::new() }; LEVELS * SLOTS],
             due: VecDeque::new(),
             handed_out: 0,
-            entries: Slab::new(),
+            entries: Entries::new(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     pub(super) fn len(&self) -> usize {
@@ -133,46 +118,39 @@ impl<T> Wheel<T> {
         if tick <= self.elapsed {
             return Err(load);
         }
-        self.serial = self.serial.saturating_add(1);
-        let serial = self.serial;
         let list = self.list_for(tick);
-        let place = narrow(self.lists[list].len());
-        let index = narrow(self.entries.insert(Entry {
-            serial,
-            list: list as u16,
-            place,
-        }));
-        self.lists[list].push(Timer { tick, load, index });
-        Ok(Key { index, serial })
+        let key = self.entries.insert(self.end_of(list));
+        let row = key.row;
+        self.lists[list].push(Timer { tick, load, row });
+        Ok(key)
     }
 
     /// The load of a timer that has not been handed out.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let (list, place) = self.find(key)?;
-        let timer = if list == self.due_list() {
-            &mut self.due[place - self.handed_out as usize]
-        } else {
-            &mut self.lists[list][place]
+        let place = self.entries.find(key)?;
+        let timer = match self.place_in_due(place) {
+            Some(at) => &mut self.due[at],
+            None => &mut self.lists[usize::from(place.list)][place.at as usize],
         };
         Some(&mut timer.load)
     }
 
     /// Takes a timer out; `None` when it was handed out before.
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let (list, place) = self.find(key)?;
-        self.entries.remove(key.index as usize);
-        Some(self.take(list, place).load)
+        let place = self.entries.find(key)?;
+        self.entries.remove(key.row);
+        Some(self.take(place).load)
     }
 
     /// Gives a pending timer another tick.
     pub(super) fn move_to(&mut self, key: Key, tick: u64) -> Moved<T> {
         let tick = tick.min(LAST_TICK);
-        let Some((list, place)) = self.find(key) else {
+        let Some(place) = self.entries.find(key) else {
             return Moved::Gone;
         };
-        let timer = self.take(list, place);
+        let timer = self.take(place);
         if tick <= self.elapsed {
-            self.entries.remove(key.index as usize);
+            self.entries.remove(key.row);
             return Moved::Due(timer.load);
         }
         self.place(Timer { tick, ..timer });
@@ -194,7 +172,7 @@ impl<T> Wheel<T> {
         }
         let timer = self.due.pop_front()?;
         self.handed_out += 1;
-        self.entries.remove(timer.index as usize);
+        self.entries.remove(timer.row);
         Some(timer.load)
     }
 
@@ -227,40 +205,49 @@ impl<T> Wheel<T> {
     /// Empties the wheel and gives out all loads. Keys given out before find nothing.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.occupied = [0; LEVELS];
-        self.entries = Slab::new();
+        self.entries.clear();
         let due = std::mem::take(&mut self.due).into_iter();
         let lists = std::mem::replace(&mut self.lists, [const { Vec::new() }; LEVELS * SLOTS]);
         due.chain(lists.into_iter().flatten())
             .map(|timer| timer.load)
     }
 
-    /// The list and the place in it of a timer that has not been handed out.
-    fn find(&self, key: Key) -> Option<(usize, usize)> {
-        let entry = self.entries.get(key.index as usize)?;
-        (entry.serial == key.serial).then_some((entry.list.into(), entry.place as usize))
-    }
-
     /// Takes a timer out of its list, and puts the last one of the list into its place.
-    fn take(&mut self, list: usize, place: usize) -> Timer<T> {
-        let taken;
-        let moved;
-        if list == self.due_list() {
-            let at = place - self.handed_out as usize;
+    fn take(&mut self, place: Place) -> Timer<T> {
+        let list = usize::from(place.list);
+        let (taken, moved);
+        if let Some(at) = self.place_in_due(place) {
             taken = self.due.swap_remove_back(at);
             moved = self.due.get(at);
         } else {
             let timers = &mut self.lists[list];
-            taken = Some(timers.swap_remove(place));
+            taken = Some(timers.swap_remove(place.at as usize));
             if timers.is_empty() {
                 self.occupied[level_of(list)] &= !bit(list);
                 timers.shrink_to(KEEP);
             }
-            moved = self.lists[list].get(place);
+            moved = self.lists[list].get(place.at as usize);
         }
         if let Some(moved) = moved {
-            self.entries[moved.index as usize].place = place as u32;
+            self.entries.set_at(moved.row, place.at);
         }
         taken.expect("an entry says where its timer lies")
+    }
+
+    /// Where in `due` the timer lies, if it lies there.
+    #[inline]
+    fn place_in_due(&self, place: Place) -> Option<usize> {
+        let is_due = usize::from(place.list) == self.due_list();
+        is_due.then(|| (place.at - self.handed_out) as usize)
+    }
+
+    /// The place behind the last timer of a list that is not `due`.
+    #[inline]
+    fn end_of(&self, list: usize) -> Place {
+        Place {
+            list: list as u16,
+            at: narrow(self.lists[list].len()),
+        }
     }
 
     /// The list that is `due` now.
@@ -334,18 +321,20 @@ impl<T> Wheel<T> {
 
     /// Appends a timer that is in no list to the one where it belongs.
     fn place(&mut self, timer: Timer<T>) {
-        let index = timer.index as usize;
-        let (list, place);
+        let row = timer.row;
+        let place;
         if timer.tick <= self.elapsed {
-            (list, place) = (self.due_list(), self.due.len());
+            place = Place {
+                list: self.due_list() as u16,
+                at: narrow(self.due.len()),
+            };
             self.due.push_back(timer);
         } else {
-            list = self.list_for(timer.tick);
-            place = self.lists[list].len();
+            let list = self.list_for(timer.tick);
+            place = self.end_of(list);
             self.lists[list].push(timer);
         }
-        let entry = &mut self.entries[index];
-        (entry.list, entry.place) = (list as u16, narrow(place));
+        self.entries.set(row, place);
     }
 
     /// The list where a timer belongs that is not due, which it will be in.
@@ -383,10 +372,6 @@ fn level_of(list: usize) -> usize {
 
 fn bit(list: usize) -> u64 {
     1 << (list % SLOTS)
-}
-
-fn narrow(place: usize) -> u32 {
-    u32::try_from(place).expect("four thousand million timers take more than 200 GB")
 }
 
 #[cfg(test)]

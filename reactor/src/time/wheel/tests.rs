@@ -73,7 +73,7 @@ fn a_key_finds_nothing_once_its_timer_fired_even_when_the_place_is_taken_again()
     let Ok(new) = wheel.insert(2, 'b') else {
         panic!("not due yet")
     };
-    assert_eq!(old.index, new.index);
+    assert_eq!(old.row, new.row);
     assert_eq!(wheel.remove(old), None);
     assert_eq!(wheel.move_to(old, 9), Moved::Gone);
     assert_eq!(wheel.get_mut(new), Some(&mut 'b'));
