@@ -139,16 +139,15 @@ impl Sleeper {
         else {
             return (0, 0);
         };
-        let signalled = events.iter().any(|event| event.token() == io::SIGNALS);
-        let io_events = arrivals.collect(registry, events);
-        let signals = if signalled {
+        let collected = arrivals.collect(registry, events);
+        let signals = if collected.signalled {
             signal::deliver(arrivals.wakers())
         } else {
             0
         };
         // Last, when nothing of this turn is left to be told: a waker may panic.
         arrivals.wake();
-        (io_events, signals)
+        (collected.events, signals)
     }
 }
 

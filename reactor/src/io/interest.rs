@@ -64,15 +64,15 @@ impl Interest {
     }
 
     /// Every state that answers this interest.
-    pub(crate) fn answers(self) -> Ready {
-        let mut ready = Ready(self.0);
+    pub(crate) const fn answers(self) -> Ready {
+        let mut ready = self.0;
         if self.is_readable() || self.is_priority() {
-            ready |= Ready::READ_CLOSED;
+            ready |= READ_CLOSED;
         }
         if self.is_writable() {
-            ready |= Ready::WRITE_CLOSED;
+            ready |= WRITE_CLOSED;
         }
-        ready
+        Ready(ready)
     }
 
     pub(crate) fn to_mio(self) -> mio::Interest {

@@ -29,7 +29,7 @@ pub use async_fd::{
 };
 pub use interest::{Interest, Ready};
 pub(crate) use kind::Kind;
-pub(crate) use registry::{Arrivals, Registry, SIGNALS, WAKEUP};
+pub(crate) use registry::{Arrivals, Registry, WAKEUP};
 pub(crate) use slot::Direction;
 pub use stream::RawStream;
 #[cfg(feature = "tokio-io")]

@@ -170,22 +170,42 @@ impl Slots {
     }
 }
 
-/// The events of one turn on their way to their slots. Kept from turn to turn for its memory.
+/// The events of one turn on their way to who waits for them. Kept from turn to turn for its
+/// memory.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    slots: Vec<(Arc<Slot>, Ready)>,
     wakers: Vec<Waker>,
 }
 
+/// What the events of one turn were.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// How many found their slot.
+    pub(crate) events: u32,
+    /// Whether a signal handler wrote to the pipe.
+    pub(crate) signalled: bool,
+}
+
 impl Arrivals {
-    /// Tells the slots, and collects who waits; says how many events found their slot.
-    pub(crate) fn collect(&mut self, registry: &Registry, events: &mio::Events) -> u32 {
-        self.find(registry, events);
-        let count = self.slots.len() as u32;
-        for (slot, ready) in self.slots.drain(..) {
-            slot.arrived(ready, &mut self.wakers);
+    /// Tells the slots, and collects who waits.
+    ///
+    /// All under the lock of the registry, because nothing else keeps a slot alive: a reference
+    /// to each would cost two atomic operations an event. Wakers are moved under it, no more.
+    pub(crate) fn collect(&mut self, registry: &Registry, events: &mio::Events) -> Collected {
+        let mut collected = Collected::default();
+        if events.is_empty() {
+            return collected;
         }
-        count
+        let slots = registry.slots.lock();
+        for event in events {
+            collected.signalled |= event.token() == SIGNALS;
+            // The two reserved tokens have a generation that no entry has.
+            if let Some(slot) = slots.find(Token::from_mio(event.token())) {
+                slot.arrived(Ready::of_event(event), &mut self.wakers);
+                collected.events += 1;
+            }
+        }
+        collected
     }
 
     /// Those who will be woken; others may be added.
@@ -196,19 +216,6 @@ impl Arrivals {
     /// Wakes who was collected.
     pub(crate) fn wake(&mut self) {
         wake_all(Waiting::Io, self.wakers.drain(..));
-    }
-
-    fn find(&mut self, registry: &Registry, events: &mio::Events) {
-        if events.is_empty() {
-            return;
-        }
-        let slots = registry.slots.lock();
-        for event in events {
-            // The two reserved tokens have a generation that no entry has.
-            if let Some(slot) = slots.find(Token::from_mio(event.token())) {
-                self.slots.push((Arc::clone(slot), Ready::of_event(event)));
-            }
-        }
     }
 }
 

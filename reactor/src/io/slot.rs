@@ -26,10 +26,11 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    fn interest(self) -> Interest {
+    #[inline]
+    fn answers(self) -> Ready {
         match self {
-            Direction::Read => Interest::READABLE,
-            Direction::Write => Interest::WRITABLE,
+            Direction::Read => const { Interest::READABLE.answers() },
+            Direction::Write => const { Interest::WRITABLE.answers() },
         }
     }
 }
@@ -75,13 +76,24 @@ impl Slot {
     }
 
     /// Waits in the one place of `direction`.
+    #[inline]
     pub(crate) fn poll_direction(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<Result<ReadyEvent, Shut>> {
-        let answers = direction.interest().answers();
-        self.look_or_wait(cx, answers, |waiters, waker| {
+        match self.answer(direction.answers()) {
+            Some(answer) => Poll::Ready(answer),
+            None => self.wait_in_direction(cx, direction),
+        }
+    }
+
+    fn wait_in_direction(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<Result<ReadyEvent, Shut>> {
+        self.look_or_wait(cx, direction.answers(), |waiters, waker| {
             waiters.place(direction).replace(waker)
         })
     }
@@ -94,6 +106,9 @@ impl Slot {
         key: &mut Option<usize>,
     ) -> Poll<Result<ReadyEvent, Shut>> {
         let answers = interest.answers();
+        if let Some(answer) = self.answer(answers) {
+            return Poll::Ready(answer);
+        }
         self.look_or_wait(cx, answers, |waiters, waker| match *key {
             Some(key) => waiters.futures[key].waker.replace(waker),
             None => {
@@ -133,15 +148,13 @@ impl Slot {
         self.waiters.lock().collect(Ready::ALL, wakers);
     }
 
+    /// Waits, unless a last look under the lock finds that there is no need to.
     fn look_or_wait(
         &self,
         cx: &mut Context<'_>,
         answers: Ready,
         wait: impl FnOnce(&mut Waiters, Waker) -> Option<Waker>,
     ) -> Poll<Result<ReadyEvent, Shut>> {
-        if let Some(answer) = self.answer(answers) {
-            return Poll::Ready(answer);
-        }
         let waker = cx.waker().clone();
         let mut waiters = self.waiters.lock();
         if let Some(answer) = self.answer(answers) {
@@ -154,6 +167,7 @@ impl Slot {
         Poll::Pending
     }
 
+    #[inline]
     fn answer(&self, answers: Ready) -> Option<Result<ReadyEvent, Shut>> {
         match self.readiness.look(answers) {
             Ok(event) if event.ready.is_empty() => None,
@@ -172,7 +186,7 @@ impl Waiters {
 
     fn collect(&mut self, ready: Ready, wakers: &mut Vec<Waker>) {
         for direction in [Direction::Read, Direction::Write] {
-            if !(direction.interest().answers() & ready).is_empty() {
+            if !(direction.answers() & ready).is_empty() {
                 wakers.extend(self.place(direction).take());
             }
         }

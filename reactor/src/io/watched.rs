@@ -68,6 +68,7 @@ impl<S: AsRawFd> Watched<S> {
     }
 
     /// The descriptor.
+    #[inline]
     pub(crate) fn get(&self) -> &S {
         self.inner.as_ref().expect("present until it is dropped")
     }
@@ -99,6 +100,7 @@ impl<S: AsRawFd> Watched<S> {
     }
 
     /// Waits for a direction, for one task at a time: the last one that asked is woken.
+    #[inline]
     pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
@@ -110,6 +112,7 @@ impl<S: AsRawFd> Watched<S> {
         Poll::Ready(Ok(event))
     }
 
+    #[inline]
     fn poll_event(
         &self,
         cx: &mut Context<'_>,
@@ -130,11 +133,13 @@ impl<S: AsRawFd> Watched<S> {
     }
 
     /// What is known now of what answers `interest`; it may be nothing.
+    #[inline]
     pub(crate) fn look(&self, interest: Interest) -> io::Result<ReadyEvent> {
         self.slot.look(interest).map_err(|Shut| shutting_down())
     }
 
     /// The operation that saw `event` found that it is no longer true.
+    #[inline]
     pub(crate) fn forget(&self, event: ReadyEvent) {
         self.slot.forget(event);
     }
@@ -203,11 +208,13 @@ impl<S: AsRawFd> Watched<S> {
     }
 }
 
+#[inline]
 fn would_block<R>(result: &io::Result<R>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Says that the task waits for I/O if it is going to wait.
+#[inline]
 fn waiting(poll: Poll<Result<ReadyEvent, Shut>>) -> Poll<io::Result<ReadyEvent>> {
     match poll {
         Poll::Ready(Ok(event)) => Poll::Ready(Ok(event)),
