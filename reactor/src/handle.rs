@@ -53,7 +53,7 @@ impl Handle {
             offload,
             shut: AtomicBool::new(false),
         }));
-        ALL.lock().push(Arc::downgrade(&handle.0));
+        ALL.lock().push((handle.name(), Arc::downgrade(&handle.0)));
         handle
     }
 
@@ -66,10 +66,9 @@ impl Handle {
     /// The reactor of that name, if there still is anybody who keeps it.
     #[cold]
     pub(crate) fn named(name: Name) -> Option<Handle> {
-        let all = ALL.lock().clone();
-        // Without the lock: the handles that are not the one may be the last of theirs by now.
-        let mut all = all.iter().filter_map(Weak::upgrade).map(Handle);
-        all.find(|handle| handle.name() == name)
+        let all = ALL.lock();
+        let (_, shared) = all.iter().find(|(other, _)| *other == name)?;
+        shared.upgrade().map(Handle)
     }
 
     /// Interrupts the turn in progress, or makes the next one return at once.
@@ -166,13 +165,13 @@ impl Handle {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // This one cannot be upgraded any more, nor can any other that is being dropped.
-        ALL.lock().retain(|shared| shared.strong_count() > 0);
+        ALL.lock().retain(|(name, _)| *name != self.name);
     }
 }
 
-/// Every reactor of the process, for [`Handle::named`].
-static ALL: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+/// Every reactor of the process, for [`Handle::named`]. No handle is dropped under the lock: it
+/// may be the last.
+static ALL: Mutex<Vec<(Name, Weak<Shared>)>> = Mutex::new(Vec::new());
 
 /// Names a reactor for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

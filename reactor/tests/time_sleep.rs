@@ -346,6 +346,49 @@ fn a_sleep_keeps_to_its_runtime_when_another_polls_it() {
 }
 
 #[test]
+fn a_sleep_that_outlives_its_runtime_is_over_when_its_time_is_and_else_panics() {
+    let mut runtime = Runtime::new(config());
+    let (mut short, mut long) = runtime.block_on(async {
+        let mut sleeps = [MS, 3_600_000 * MS].map(|wait| Box::pin(sleep(wait)));
+        poll_fn(|cx| {
+            let pending = sleeps
+                .iter_mut()
+                .all(|it| it.as_mut().poll(cx).is_pending());
+            Poll::Ready(assert!(pending))
+        })
+        .await;
+        sleeps.into()
+    });
+    drop(runtime);
+    std::thread::sleep(2 * MS);
+    assert!(poll(short.as_mut(), Waker::noop()).is_ready());
+    assert!(panic_of(&mut long).contains("shut down"));
+}
+
+#[test]
+fn a_timeout_is_never_too_short() {
+    run(async {
+        for micros in [1, 900, 2_500, 7_000] {
+            let (start, wanted) = (Instant::now(), Duration::from_micros(micros));
+            assert!(timeout(wanted, std::future::pending::<()>()).await.is_err());
+            let took = start.elapsed();
+            assert!(took >= wanted, "{took:?} instead of {wanted:?}");
+        }
+    });
+}
+
+#[test]
+fn a_timeout_counts_from_when_it_was_made_though_it_is_polled_much_later() {
+    run(async {
+        let limited = timeout(20 * MS, std::future::pending::<()>());
+        let mut limited = pin!(limited);
+        std::thread::sleep(60 * MS);
+        let turn = poll_fn(|cx| Poll::Ready(limited.as_mut().poll(cx)));
+        assert!(turn.await.is_ready());
+    });
+}
+
+#[test]
 fn sleeps_that_are_always_ready_use_the_budget_up() {
     run(async {
         let mut ready = 0;

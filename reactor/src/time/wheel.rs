@@ -76,6 +76,8 @@ pub(super) struct Wheel<T> {
     due: VecDeque<Timer<T>>,
     handed_out: u32,
     entries: Entries,
+    /// The memory of slots that were opened, for those that are used next.
+    spare: Vec<Vec<Timer<T>>>,
 }
 
 struct Timer<T> {
@@ -101,6 +103,7 @@ impl<T> Wheel<T> {
             due: VecDeque::new(),
             handed_out: 0,
             entries: Entries::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -121,7 +124,7 @@ impl<T> Wheel<T> {
         let list = self.list_for(tick);
         let key = self.entries.insert(self.end_of(list));
         let row = key.row;
-        self.lists[list].push(Timer { tick, load, row });
+        self.push(list, Timer { tick, load, row });
         Ok(key)
     }
 
@@ -206,6 +209,7 @@ impl<T> Wheel<T> {
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.occupied = [0; LEVELS];
         self.entries.clear();
+        self.spare = Vec::new();
         let due = std::mem::take(&mut self.due).into_iter();
         let lists = std::mem::replace(&mut self.lists, [const { Vec::new() }; LEVELS * SLOTS]);
         due.chain(lists.into_iter().flatten())
@@ -302,21 +306,34 @@ impl<T> Wheel<T> {
         self.handed_out = 0;
         let mut timers = std::mem::take(&mut self.lists[slot.list]);
         if level == 0 {
-            // The memory of the queue becomes that of the slot.
-            self.lists[slot.list] = std::mem::take(&mut self.due).into();
-            self.lists[slot.list].shrink_to(KEEP);
-            self.due = timers.into();
+            let empty = std::mem::replace(&mut self.due, timers.into());
+            self.recycle(empty.into());
             return;
         }
         for timer in timers.drain(..) {
             self.place(timer);
         }
+        self.recycle(timers);
         if level == FAR {
             self.far = self.earliest_far();
-        } else {
-            timers.shrink_to(KEEP);
-            self.lists[slot.list] = timers;
         }
+    }
+
+    /// Keeps the memory of an empty list.
+    fn recycle(&mut self, mut empty: Vec<Timer<T>>) {
+        if empty.capacity() > 0 {
+            empty.shrink_to(KEEP);
+            self.spare.push(empty);
+        }
+    }
+
+    /// Appends a timer to a list that is not `due`.
+    #[inline]
+    fn push(&mut self, list: usize, timer: Timer<T>) {
+        if self.lists[list].capacity() == 0 {
+            self.lists[list] = self.spare.pop().unwrap_or_default();
+        }
+        self.lists[list].push(timer);
     }
 
     /// Appends a timer that is in no list to the one where it belongs.
@@ -332,7 +349,7 @@ impl<T> Wheel<T> {
         } else {
             let list = self.list_for(timer.tick);
             place = self.end_of(list);
-            self.lists[list].push(timer);
+            self.push(list, timer);
         }
         self.entries.set(row, place);
     }
