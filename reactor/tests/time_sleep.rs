@@ -350,13 +350,14 @@ fn a_sleep_that_outlives_its_runtime_is_over_when_its_time_is_and_else_panics() 
     let mut runtime = Runtime::new(config());
     let (mut short, mut long) = runtime.block_on(async {
         let mut sleeps = [MS, 3_600_000 * MS].map(|wait| Box::pin(sleep(wait)));
-        poll_fn(|cx| {
+        let pending = poll_fn(|cx| {
             let pending = sleeps
                 .iter_mut()
                 .all(|it| it.as_mut().poll(cx).is_pending());
-            Poll::Ready(assert!(pending))
+            Poll::Ready(pending)
         })
         .await;
+        assert!(pending);
         sleeps.into()
     });
     drop(runtime);

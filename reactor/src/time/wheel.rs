@@ -31,7 +31,8 @@
 //! a timer that fired is gone at once, and its key finds nothing, even when the place is taken.
 //!
 //! The slot of level 0 that `elapsed` has come to is `due`: opening it moves no timer. Its vector
-//! is a queue meanwhile, of which `handed_out` have left at the front.
+//! is a queue meanwhile, of which `handed_out` have left at the front. The memory of slots that were
+//! opened is lent to those that are used next, so that time goes on without an allocation.
 
 mod entries;
 
@@ -331,9 +332,16 @@ impl<T> Wheel<T> {
     #[inline]
     fn push(&mut self, list: usize, timer: Timer<T>) {
         if self.lists[list].capacity() == 0 {
-            self.lists[list] = self.spare.pop().unwrap_or_default();
+            self.lend_memory(list);
         }
         self.lists[list].push(timer);
+    }
+
+    #[cold]
+    fn lend_memory(&mut self, list: usize) {
+        if let Some(memory) = self.spare.pop() {
+            self.lists[list] = memory;
+        }
     }
 
     /// Appends a timer that is in no list to the one where it belongs.
