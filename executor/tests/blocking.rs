@@ -4,9 +4,9 @@
 use std::cell::RefCell;
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -155,6 +155,122 @@ fn no_job_is_lost_to_a_thread_that_is_about_to_leave() {
                 }
             }
         });
+    });
+}
+
+#[test]
+fn a_hundred_functions_that_wait_for_one_another_all_run_soon() {
+    in_time(|| {
+        let runtime = multi(1);
+        for parties in [2, 100] {
+            let barrier = Arc::new(Barrier::new(parties));
+            let start = Instant::now();
+            let waiting: Vec<_> = (0..parties)
+                .map(|_| {
+                    let barrier = Arc::clone(&barrier);
+                    runtime.spawn_blocking(move || drop(barrier.wait()))
+                })
+                .collect();
+            runtime.block_on(async {
+                for function in waiting {
+                    function.await.unwrap();
+                }
+            });
+            // A hundred starts of threads, which is some ten milliseconds on a quiet machine.
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+    });
+}
+
+#[test]
+fn a_function_that_is_waited_for_runs_beside_a_stream_of_short_ones() {
+    in_time(|| {
+        let runtime = multi(2);
+        runtime.block_on(async {
+            for _ in 0..50 {
+                let (sender, receiver) = mpsc::channel();
+                let waits = spawn_blocking(move || receiver.recv().unwrap());
+                let short: Vec<_> = (0..50).map(|_| spawn_blocking(|| ())).collect();
+                let waited_for = spawn_blocking(move || sender.send(()).unwrap());
+                waits.await.unwrap();
+                waited_for.await.unwrap();
+                for function in short {
+                    function.await.unwrap();
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_burst_of_short_functions_does_not_start_a_thread_for_each() {
+    in_time(|| {
+        let runtime = multi(1);
+        runtime.block_on(async {
+            for _ in 0..4 {
+                let burst: Vec<_> = (0..500).map(|_| spawn_blocking(|| ())).collect();
+                for function in burst {
+                    function.await.unwrap();
+                }
+            }
+        });
+        let threads = runtime.handle().metrics().num_blocking_threads();
+        assert!(threads <= 100, "{threads} threads for empty functions");
+    });
+}
+
+#[test]
+fn users_who_park_and_unpark_threads_of_the_pool_do_not_disturb_it() {
+    in_time(|| {
+        let runtime = multi_with(1, |config| config.keep_alive = Duration::from_millis(2));
+        runtime.block_on(async {
+            for round in 0..300 {
+                let thread = spawn_blocking(thread::current).await.unwrap();
+                thread.unpark();
+                let functions = [0; 3].map(|_| spawn_blocking(|| thread::park_timeout(SHORT / 50)));
+                thread.unpark();
+                for function in functions {
+                    function.await.unwrap();
+                }
+                if round % 100 == 0 {
+                    // So long that threads leave.
+                    sleep(SHORT).await;
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn functions_from_many_threads_all_run_while_threads_come_and_go() {
+    in_time(|| {
+        let runtime = multi_with(1, |config| {
+            config.blocking_threads = 4;
+            config.keep_alive = Duration::from_micros(100);
+        });
+        let done = Arc::new(AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (handle, done) = (runtime.handle().clone(), Arc::clone(&done));
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let done = Arc::clone(&done);
+                        let function = handle.spawn_blocking(move || {
+                            if round % 16 == number {
+                                thread::sleep(Duration::from_micros(100));
+                            }
+                            done.fetch_add(1, SeqCst);
+                        });
+                        if round % 5 == 0 {
+                            handle.block_on(function).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        while done.load(SeqCst) < 4 * 500 {
+            thread::yield_now();
+        }
     });
 }
 

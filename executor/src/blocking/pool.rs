@@ -1,17 +1,8 @@
 //! The threads on which functions block.
 //!
-//! # Growth
-//!
-//! The state is under one lock, held for the moments between jobs. A job that comes in wakes an
-//! idle thread, or starts one if there is none; but only one wake-up or start is under way at a
-//! time. A thread that takes a job passes the call on if more jobs wait, so that a burst of short
-//! jobs is run by few threads, while jobs that block get one each, up to the limit.
-//!
-//! The flag that says that a call is under way is cleared by the thread that answers it, before
-//! that thread looks at the queue, and both under the lock: a job that is pushed meanwhile is
-//! either seen by that look or makes a call of its own. A thread stops being counted in the
-//! same critical section in which it finds that there is nothing to do and decides to leave, so
-//! that nobody relies on it from then on.
+//! Who runs a job and when a thread is started is decided at the [desk](super::desk), under one
+//! lock that is held for the moments between jobs. What was decided is done here, with nothing
+//! locked: a thread that is woken may run at once, and must not meet the lock of its waker.
 //!
 //! # When the operating system refuses a thread
 //!
@@ -21,17 +12,19 @@
 //! The names and hooks of threads are user code: they are asked for with nothing locked.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor::time::InhibitAutoAdvance;
 use telemetry_rt_telemetry::record::{Gauges, Recorder, WakeCause};
 
+use super::desk::{Call, Desk, Step};
+use super::seat::Seat;
 use crate::registry::Registry;
 use crate::runtime::{Config, Handle, context};
 use crate::task::{Notified, Pen};
@@ -41,54 +34,28 @@ struct Job {
     task: Notified,
     must_run: bool,
     /// A paused clock does not move by itself before the function has run.
-    _clock: Option<InhibitAutoAdvance>,
-}
-
-/// Who is called to look at the queue.
-enum Call {
-    /// Somebody will look, or nobody can be called.
-    Nobody,
-    /// A thread that waits for work.
-    Idle,
-    /// A new thread, which is counted already.
-    New { number: usize },
+    clock: Option<InhibitAutoAdvance>,
 }
 
 /// See the module.
 pub(crate) struct Pool {
-    state: Mutex<State>,
-    called: Condvar,
+    desk: Mutex<Desk<Job, Seat>>,
     ended: Condvar,
-    limit: usize,
     keep_alive: Duration,
     config: Config,
     /// Functions that wait or run, for those who ask. It is never closed.
     registry: Arc<Registry>,
 }
 
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Job>,
-    /// Threads that look at the queue, or will.
-    threads: usize,
-    /// Those among them that wait for a call.
-    idle: usize,
-    /// An idle thread was woken, or a thread was started, and has not looked at the queue yet.
-    called: bool,
-    /// Threads that have not ended: those above, and some that are on their way out.
-    alive: usize,
-    /// How many threads were ever started: their numbers.
-    started: usize,
-    closed: bool,
-}
+/// How long a scout lets jobs wait for the threads there are. Of the order of what starting a
+/// thread takes: a shorter time would start some in vain, a longer one would be felt.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 impl Pool {
     pub(crate) fn new(config: &Config) -> Pool {
         Pool {
-            state: Mutex::default(),
-            called: Condvar::new(),
+            desk: Mutex::new(Desk::new(config.blocking_threads)),
             ended: Condvar::new(),
-            limit: config.blocking_threads,
             keep_alive: config.keep_alive,
             config: config.clone(),
             registry: Arc::new(Registry::new(1)),
@@ -107,10 +74,10 @@ impl Pool {
 
     /// Adds the numbers of the moment.
     pub(crate) fn gauge(&self, gauges: &mut Gauges) {
-        let state = self.state.lock();
-        gauges.blocking_threads = state.threads as u64;
-        gauges.idle_blocking_threads = state.idle as u64;
-        gauges.blocking_depth = state.queue.len() as u64;
+        let desk = self.desk.lock();
+        gauges.blocking_threads = desk.threads() as u64;
+        gauges.idle_blocking_threads = desk.idle() as u64;
+        gauges.blocking_depth = desk.depth() as u64;
     }
 
     /// Runs a task that blocks. After the pool was closed the task is dropped at once. One that
@@ -119,53 +86,26 @@ impl Pool {
         let job = Job {
             task,
             must_run,
-            _clock: InhibitAutoAdvance::new(handle.reactor()),
+            clock: InhibitAutoAdvance::new(handle.reactor()),
         };
-        let mut state = self.state.lock();
-        if state.closed {
-            drop(state);
-            drop_jobs([job], handle.shared().recorder());
-            return;
+        let pushed = self.desk.lock().push(job);
+        match pushed {
+            Ok(call) => self.make_call(call, handle),
+            Err(job) => drop_jobs([job], handle.shared().recorder()),
         }
-        state.queue.push_back(job);
-        let call = self.choose_call(&mut state);
-        drop(state);
-        self.make_call(call, handle);
     }
 
     // ----- calling threads -----
 
-    /// Chooses how somebody is called to look at the queue. The call is made without the lock.
-    fn choose_call(&self, state: &mut State) -> Call {
-        if state.called || state.queue.is_empty() {
-            return Call::Nobody;
-        }
-        if state.idle > 0 {
-            state.called = true;
-            return Call::Idle;
-        }
-        if state.threads < self.limit {
-            state.called = true;
-            state.threads += 1;
-            state.alive += 1;
-            state.started += 1;
-            return Call::New {
-                number: state.started - 1,
-            };
-        }
-        Call::Nobody
-    }
-
-    fn make_call(self: &Arc<Self>, call: Call, handle: &Handle) {
+    fn make_call(self: &Arc<Self>, call: Call<Seat>, handle: &Handle) {
         match call {
             Call::Nobody => {}
-            Call::Idle => {
-                self.called.notify_one();
-            }
-            Call::New { number } => self.start_thread(number, handle),
+            Call::Idle(seat) => seat.call(),
+            Call::New(number) => self.start_thread(number, handle),
         }
     }
 
+    #[cold]
     fn start_thread(self: &Arc<Self>, number: usize, handle: &Handle) {
         // Counts the thread out again if it does not come to work, because there is none to be had
         // or because user code panics before.
@@ -192,42 +132,34 @@ impl Pool {
 
     /// Runs jobs until there are none for the time of keep-alive, or the pool is closed.
     fn work(self: &Arc<Self>, handle: &Handle, pen: &Pen<'_>) {
-        let mut state = self.state.lock();
-        state.called = false;
+        let seat = Arc::new(Seat::of_this_thread());
+        let mut step = self.desk.lock().scout(&seat);
         loop {
-            while let Some(job) = state.queue.pop_front() {
-                let call = self.choose_call(&mut state);
-                MutexGuard::unlocked(&mut state, || {
+            step = match step {
+                Step::Run(job, call) => {
                     self.make_call(call, handle);
                     job.task.run(pen);
-                });
-            }
-            if state.closed {
-                break;
-            }
-            state.idle += 1;
-            let waited = self.called.wait_for(&mut state, self.keep_alive);
-            state.idle -= 1;
-            if waited.timed_out() && !state.called && state.queue.is_empty() {
-                break;
-            }
-            state.called = false;
+                    drop(job.clock);
+                    self.desk.lock().look(&seat)
+                }
+                Step::Idle => match seat.wait(self.keep_alive) {
+                    true => self.desk.lock().answer(&seat),
+                    false => self.desk.lock().grow_old(&seat),
+                },
+                Step::Watch(times) => {
+                    thread::park_timeout(times * PATIENCE);
+                    self.desk.lock().scout(&seat)
+                }
+                Step::Leave => break,
+            };
         }
-        state.threads -= 1;
     }
 
     /// A thread that was counted will not look at the queue. If there is no other, nobody ever
     /// will: the jobs are dropped.
     #[cold]
     fn count_out(&self, recorder: &Recorder) {
-        let mut state = self.state.lock();
-        state.called = false;
-        state.threads -= 1;
-        let orphans = match state.threads {
-            0 => std::mem::take(&mut state.queue),
-            _ => VecDeque::new(),
-        };
-        drop(state);
+        let orphans = self.desk.lock().scout_is_lost();
         drop_jobs(orphans, recorder);
     }
 
@@ -236,15 +168,10 @@ impl Pool {
     /// Refuses further jobs, and drops those that have not started, except for those that must
     /// run: the threads end when these are done.
     pub(crate) fn close(self: &Arc<Self>, handle: &Handle) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        let (kept, dropped) = state.queue.drain(..).partition(|job| job.must_run);
-        state.queue = kept;
-        let call = self.choose_call(&mut state);
-        self.called.notify_all();
-        drop(state);
+        let (dropped, idle, call) = self.desk.lock().close(|job| job.must_run);
+        idle.iter().for_each(|seat| seat.call());
         self.make_call(call, handle);
-        drop_jobs::<VecDeque<Job>>(dropped, handle.shared().recorder());
+        drop_jobs(dropped, handle.shared().recorder());
     }
 
     /// Waits until all threads have ended, at most until `deadline`; tells whether they have.
@@ -253,18 +180,18 @@ impl Pool {
     /// wait for itself.
     pub(crate) fn wait_until_ended(&self, deadline: Option<Instant>) -> bool {
         let own = usize::from(Membership::is_of(self));
-        let mut state = self.state.lock();
-        while state.alive > own {
+        let mut desk = self.desk.lock();
+        while desk.alive() > own {
             match deadline {
-                None => self.ended.wait(&mut state),
+                None => self.ended.wait(&mut desk),
                 Some(deadline) => {
-                    if self.ended.wait_until(&mut state, deadline).timed_out() {
+                    if self.ended.wait_until(&mut desk, deadline).timed_out() {
                         break;
                     }
                 }
             }
         }
-        state.alive <= own
+        desk.alive() <= own
     }
 }
 
@@ -304,7 +231,7 @@ impl Drop for Newcomer {
         if !self.at_work {
             self.pool.count_out(self.handle.shared().recorder());
         }
-        self.pool.state.lock().alive -= 1;
+        self.pool.desk.lock().ended();
         self.pool.ended.notify_all();
     }
 }
@@ -337,7 +264,7 @@ impl Drop for Membership {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("limit", &self.limit)
+            .field("keep_alive", &self.keep_alive)
             .finish_non_exhaustive()
     }
 }
