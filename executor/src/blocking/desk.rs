@@ -34,7 +34,7 @@
 //! A thread that was called looks when it is scheduled. A scout looks when it has been started, and
 //! from then on whenever its moment is over; it runs no job, so no job can keep it. If the threads
 //! at work took nothing meanwhile it is needed, however few jobs wait. So a job waits for those
-//! that run no longer than for a scout to be started, or for its longest patience; of many jobs
+//! that run no longer than for a scout to be started, or twice its longest patience; of many jobs
 //! that wait for one another, each waits for the start of one thread after the one before.
 //!
 //! No job carries a time stamp, and no clock is read: the scout's own waiting is the clock, and the
