@@ -95,6 +95,20 @@ impl Histogram {
 
     #[inline]
     pub(super) fn record(&self, ticks: u64, bounds: &Bounds, writers: Writers) {
+        // Asked once for all four numbers.
+        match writers {
+            Writers::One => self.record_by(ticks, bounds, Writers::One),
+            Writers::Many => self.record_beside_others(ticks, bounds),
+        }
+    }
+
+    #[inline(never)]
+    fn record_beside_others(&self, ticks: u64, bounds: &Bounds) {
+        self.record_by(ticks, bounds, Writers::Many);
+    }
+
+    #[inline(always)]
+    fn record_by(&self, ticks: u64, bounds: &Bounds, writers: Writers) {
         writers.add(&self.buckets[bounds.bucket_of(ticks)], 1);
         writers.add(&self.sum, ticks);
         writers.lower(&self.min, ticks);

@@ -22,17 +22,14 @@ use super::name::NameList;
 use super::panics;
 use super::poll_log::PollDetail;
 use super::ring::{Consumer, Producer, ring};
-use super::scribe::{Scribe, read, writers_of};
+use super::scribe::{Scribe, read};
 use super::settings::{Settings, Treatment};
-use super::shard::{MAX_KINDS, Shard};
+use super::shard::{MAX_KINDS, Shard, Writers};
 use super::span::{self, Begun, Birth, Rule, SpanPolicy, SpanRecord};
 use super::thread;
 use super::tls;
 use super::view::LaneKind;
 use crate::record::{Counter, Lineage, Outcome, ProcessType, Spawning};
-
-/// The place of the shard that all threads share which are no workers.
-pub(super) const SHARED: usize = usize::MAX;
 
 /// How a recorder is set up.
 #[derive(Debug)]
@@ -85,8 +82,8 @@ struct Inner {
     rule: Rule,
     is_foreign: bool,
     started: Ticks,
-    workers: Box<[Shard]>,
-    others: Shard,
+    workers: Box<[Arc<Shard>]>,
+    others: Arc<Shard>,
     /// The writing ends of the workers' rings, until the workers fetch them.
     producers: Mutex<Vec<Option<Producer<SpanRecord>>>>,
     /// The reading ends. Only the drain locks them.
@@ -152,9 +149,9 @@ impl Recorder {
                 policy: config.spans,
                 started: ticks(),
                 workers: (0..config.workers)
-                    .map(|worker| Shard::new(writers_of(worker)))
+                    .map(|_| Arc::new(Shard::new(Writers::One)))
                     .collect(),
-                others: Shard::new(writers_of(SHARED)),
+                others: Arc::new(Shard::new(Writers::Many)),
                 producers: Mutex::new(producers),
                 consumers: Mutex::new(consumers),
                 from_others: ArrayQueue::new(config.span_ring.max(2)),
@@ -366,11 +363,11 @@ impl Recorder {
         &self.inner.observed
     }
 
-    pub(super) fn worker_shards(&self) -> &[Shard] {
+    pub(super) fn worker_shards(&self) -> &[Arc<Shard>] {
         &self.inner.workers
     }
 
-    pub(super) fn other_shard(&self) -> &Shard {
+    pub(super) fn other_shard(&self) -> &Arc<Shard> {
         &self.inner.others
     }
 
@@ -382,11 +379,6 @@ impl Recorder {
     #[inline]
     pub(super) fn bounds(&self) -> &Bounds {
         &self.inner.bounds
-    }
-
-    #[inline]
-    pub(super) fn shard(&self, shard: usize) -> &Shard {
-        self.inner.workers.get(shard).unwrap_or(&self.inner.others)
     }
 
     /// Hands over a span of a thread that is no worker; tells whether there was room. The drain is
@@ -468,7 +460,7 @@ impl Recorder {
     /// Sums up what all threads have counted.
     pub fn snapshot(&self) -> Snapshot {
         let scale = Scale::current();
-        let shards: Vec<&Shard> = self
+        let shards: Vec<&Arc<Shard>> = self
             .inner
             .workers
             .iter()

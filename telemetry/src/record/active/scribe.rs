@@ -17,10 +17,10 @@ use telemetry_rt_clock::{Ticks, ticks};
 use super::account::{Process, SpanKeeping};
 use super::lane::Lane;
 use super::poll_log::{PollDetail, PollNote};
-use super::recorder::{Recorder, SHARED};
+use super::recorder::Recorder;
 use super::ring::{Producer, Pushed};
 use super::scopes::{self, Scopes};
-use super::shard::{Shard, Writers};
+use super::shard::Shard;
 use super::span::{self, SpanRecord, Unborn};
 use super::task::{NO_WORKER, Started, WakeStamp};
 use super::thread::{self, AtWork, Polling};
@@ -30,7 +30,7 @@ use crate::record::{Counter, ProcessType, Waiting, WakeCause};
 /// Records what a thread does. Moves between threads, but is used by one at a time.
 pub struct Scribe {
     pub(super) recorder: Recorder,
-    shard: usize,
+    shard: Arc<Shard>,
     worker: u16,
     spans: Option<Producer<SpanRecord>>,
     lane: Option<Arc<Lane>>,
@@ -72,8 +72,8 @@ impl Scribe {
         lane: Arc<Lane>,
     ) -> Scribe {
         Scribe {
+            shard: Arc::clone(&recorder.worker_shards()[worker]),
             recorder,
-            shard: worker,
             worker: worker as u16,
             spans: Some(spans),
             lane: Some(lane),
@@ -88,8 +88,8 @@ impl Scribe {
         lane: Option<Arc<Lane>>,
     ) -> Scribe {
         Scribe {
+            shard: Arc::clone(recorder.other_shard()),
             recorder,
-            shard: SHARED,
             worker: NO_WORKER,
             spans: None,
             lane,
@@ -407,7 +407,7 @@ impl Scribe {
 
     #[inline]
     pub(super) fn shard(&self) -> &Shard {
-        self.recorder.shard(self.shard)
+        &self.shard
     }
 
     #[inline]
@@ -467,15 +467,6 @@ fn leave_scopes(process: &mut Process<'_>, outer: scopes::Outer) {
         scopes::leave_empty(outer);
     } else {
         process.scope.extra().open.leave(outer);
-    }
-}
-
-/// Writers of the two kinds of shards, by their place.
-pub(super) fn writers_of(shard: usize) -> Writers {
-    if shard == SHARED {
-        Writers::Many
-    } else {
-        Writers::One
     }
 }
 
