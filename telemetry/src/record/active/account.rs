@@ -3,7 +3,7 @@
 use opentelemetry::SpanId;
 use telemetry_rt_clock::{Ticks, ticks};
 
-use super::span::{Begun, Unborn};
+use super::birth::{Begun, Unborn};
 use super::task::{
     COUNTED, FOREIGN_SPAN, HAS_SPAN, NO_KIND, ROOT_SPAN, TaskDetail, TaskRecord, TaskScope,
     UNBORN_SPAN, WakeStamp,

@@ -19,6 +19,7 @@
 //!    without one afterwards.
 
 mod account;
+mod birth;
 mod ending;
 mod flight;
 mod health;
@@ -28,6 +29,7 @@ mod kind;
 mod lane;
 mod name;
 mod panics;
+mod policy;
 mod poll_log;
 mod recorder;
 mod ring;
@@ -50,12 +52,13 @@ pub use health::{HealthSnapshot, Observed, ShardHealth};
 pub use histogram::{BOUNDS_NANOS, Distribution};
 pub use kind::{Kind, Meta};
 pub use name::NameList;
+pub use policy::{Decision, Rule, SpanPolicy};
 pub use poll_log::{PollDetail, PollLog, PollNote};
 pub use recorder::{Config, ProcessPoint, Recorder, Snapshot};
 pub use scopes::{OpenSpan, Outer, Scopes};
 pub use scribe::{PollEnd, PollGuard, Scribe};
 pub use settings::Treatment;
-pub use span::{Decision, DroppedParts, Rule, SpanExtras, SpanPolicy, SpanRecord, Spawner};
+pub use span::{DroppedParts, SpanExtras, SpanRecord, Spawner};
 pub use task::{TaskDetail, TaskRecord, TaskScope, WakeStamp};
 pub use thread::AtWork;
 pub use tls::is_alive as contexts_are_alive;

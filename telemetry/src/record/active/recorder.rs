@@ -14,18 +14,20 @@ use parking_lot::Mutex;
 use telemetry_rt_clock::{Scale, Ticks, ticks};
 
 use super::account::{Account, Beginning, Process};
+use super::birth::{self, Begun, Birth};
 use super::health::Observed;
 use super::histogram::{Bounds, Distribution};
 use super::kind::{Kind, KindRef, Kinds};
 use super::lane::{Lane, Lanes};
 use super::name::NameList;
 use super::panics;
+use super::policy::{Rule, SpanPolicy};
 use super::poll_log::PollDetail;
 use super::ring::{Consumer, Producer, ring};
 use super::scribe::{Scribe, read};
 use super::settings::{Settings, Treatment};
 use super::shard::{MAX_KINDS, Shard, Writers};
-use super::span::{self, Begun, Birth, Rule, SpanPolicy, SpanRecord};
+use super::span::SpanRecord;
 use super::thread;
 use super::tls;
 use super::view::LaneKind;
@@ -251,7 +253,7 @@ impl Recorder {
             };
             let begin = |current: &Context| match self.inner.is_foreign {
                 true => self.begin_foreign(&**policy, current, birth, kind),
-                false => span::begin((&**policy, self.inner.rule), current, birth, kind),
+                false => birth::begin((&**policy, self.inner.rule), current, birth, kind),
             };
             let begun = match self.inner.rule {
                 // Cloned first: the policy may ask for the current context itself.
@@ -264,7 +266,7 @@ impl Recorder {
         }
         Begun::inherited(match lineage {
             Lineage::Inherit | Lineage::Child => inherited(),
-            Lineage::Root => inherited().map(|context| span::without_span(&context)),
+            Lineage::Root => inherited().map(|context| birth::without_span(&context)),
         })
     }
 
@@ -277,7 +279,7 @@ impl Recorder {
         kind: KindRef,
     ) -> Option<Begun> {
         let kind = self.inner.kinds.get(kind.index)?;
-        span::begin_foreign(policy, current, birth, &kind)
+        birth::begin_foreign(policy, current, birth, &kind)
     }
 
     pub(super) fn end_foreign(&self, context: &Context, record: SpanRecord) {

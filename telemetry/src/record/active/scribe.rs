@@ -15,13 +15,14 @@ use opentelemetry::{Context, ContextGuard, SpanId};
 use telemetry_rt_clock::{Ticks, ticks};
 
 use super::account::{Process, SpanKeeping};
+use super::birth::{self, Unborn};
 use super::lane::Lane;
 use super::poll_log::{PollDetail, PollNote};
 use super::recorder::Recorder;
 use super::ring::{Producer, Pushed};
 use super::scopes::{self, Scopes};
 use super::shard::Shard;
-use super::span::{self, SpanRecord, Unborn};
+use super::span::SpanRecord;
 use super::task::{NO_WORKER, Started, WakeStamp};
 use super::thread::{self, AtWork, Polling};
 use super::tls;
@@ -274,7 +275,7 @@ impl Scribe {
         let place = &mut process.scope.context;
         *place = place
             .take()
-            .map(|spawner| span::bear(&spawner, unborn, ids, self.recorder.span_limit()));
+            .map(|spawner| birth::bear(&spawner, unborn, ids, self.recorder.span_limit()));
     }
 
     /// Makes the context of the process current. On a worker nothing is current between polls, so

@@ -15,9 +15,9 @@ use opentelemetry::{Context, SpanId, TraceId};
 use telemetry_rt_clock::Ticks;
 
 use super::account::SpanKeeping;
+use super::birth::Unborn;
 use super::poll_log::PollLog;
 use super::scopes::Scopes;
-use super::span::Unborn;
 use super::thread;
 use crate::record::{Waiting, WakeCause};
 
