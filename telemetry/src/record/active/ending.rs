@@ -29,6 +29,10 @@ impl Scribe {
         if let Ending::Panicked(_) = ending {
             self.recorder.count_panic();
         }
+        if let Some(unborn) = process.detail.unborn() {
+            // It has ended without having been polled.
+            self.bear_span(process, unborn);
+        }
         let context = process.scope.context.take();
         if process.detail.is_counted() {
             self.count_process(process, ending.outcome());

@@ -268,7 +268,7 @@ impl Scribe {
     }
 
     /// The process is polled for the first time: its span comes to the world.
-    fn bear_span(&self, process: &mut Process<'_>, unborn: Unborn) {
+    pub(super) fn bear_span(&self, process: &mut Process<'_>, unborn: Unborn) {
         let detail = process.detail;
         detail.set_born();
         let ids = (detail.trace_id(), SpanId::from(detail.span_id()));
