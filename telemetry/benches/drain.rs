@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry::trace::{Span, Tracer, TracerProvider};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -29,7 +29,7 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use prost::Message;
 use telemetry_rt_telemetry::export::otlp::{Discard, Endpoint, Otlp};
 use telemetry_rt_telemetry::export::{
-    Account, ExportError, Exporter, Otel, OtelBuilder, Pipeline, Sdk, Signal,
+    Account, Dropped, ExportError, Exporter, Otel, OtelBuilder, Pipeline, Sdk, Signal, collect,
 };
 use telemetry_rt_telemetry::record::{
     Ending, Lineage, Meta, Outcome, PollEnd, PollGuard, ProcessType, Recorder, Scribe, Spawning,
@@ -59,6 +59,28 @@ fn main() {
     for row in rows().iter().filter(|row| row.name.contains(part)) {
         row.run(batch);
     }
+    if "collect".contains(part) {
+        collect_metrics();
+    }
+}
+
+/// How long it takes to read the metrics of many kinds of processes.
+fn collect_metrics() {
+    const NAMES: usize = 1_000;
+    const ROUNDS: u32 = 50;
+    let otel = Otel::builder().exporter(Null).without_spans().build();
+    let recorder = Recorder::new(otel.recorder_config(2));
+    let workers = [recorder.worker(0), recorder.worker(1)];
+    for id in 0..2 * NAMES {
+        let name = format!("name{}", id / 2);
+        end_one(&recorder, &workers[id % 2], id as u64, Some(&name));
+    }
+    let begun = Instant::now();
+    for _ in 0..ROUNDS {
+        black_box(collect(&recorder, &Dropped::default(), SystemTime::now()));
+    }
+    let each = begun.elapsed().as_nanos() / u128::from(ROUNDS) / NAMES as u128;
+    println!("collect: {each} ns for each of {NAMES} names on 2 workers");
 }
 
 /// One row of the table.
@@ -173,7 +195,7 @@ fn work(recorder: &Recorder, worker: &Scribe, load: Load) {
     while id < load.spans {
         for _ in 0..step {
             id += 1;
-            end_one(recorder, worker, id);
+            end_one(recorder, worker, id, None);
         }
         if let Some(rate) = load.a_second {
             let due = Duration::from_nanos(id * 1_000_000_000 / rate);
@@ -189,10 +211,10 @@ fn wait_until(moment: Instant) {
     }
 }
 
-fn end_one(recorder: &Recorder, worker: &Scribe, id: u64) {
+fn end_one(recorder: &Recorder, worker: &Scribe, id: u64, name: Option<&str>) {
     let mut account = recorder.spawned(Spawning {
         meta: &TASK,
-        name: None,
+        name,
         site: Location::caller(),
         lineage: Lineage::Inherit,
     });

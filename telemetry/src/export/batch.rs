@@ -64,15 +64,16 @@ impl<'a> SpanBatch<'a> {
     }
 
     /// The spans as [`spans`](SpanBatch::spans), to be kept. They are copied if there are other
-    /// exporters to come.
+    /// exporters to come; if not, the batch has none from then on.
     pub fn to_spans(&mut self) -> Vec<SpanData> {
         let spans = match self.spans.take() {
             Some(spans) => spans,
             None => self.convert(),
         };
-        if self.has_followers {
-            self.spans = Some(spans.clone());
-        }
+        self.spans = Some(match self.has_followers {
+            true => spans.clone(),
+            false => Vec::new(),
+        });
         spans
     }
 
@@ -104,7 +105,7 @@ impl<'a> SpanBatch<'a> {
     #[cfg(feature = "otlp")]
     pub(super) fn parts(&mut self) -> (&[Chunk], Option<&mut Converter>, &[SpanData]) {
         let users = match &self.spans {
-            Some(spans) => &spans[..self.users],
+            Some(spans) => spans.get(..self.users).unwrap_or_default(),
             None => &self.taken.users[..],
         };
         (&self.taken.chunks, self.converter.as_deref_mut(), users)
@@ -125,5 +126,21 @@ impl From<Vec<SpanData>> for SpanBatch<'_> {
             spans: None,
             has_followers: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::queue::tests::span;
+
+    #[test]
+    fn spans_are_kept_for_those_who_come_after_and_given_away_to_the_last() {
+        let mut batch = SpanBatch::from(vec![span(), span()]);
+        assert_eq!(batch.to_spans().len(), 2);
+        assert_eq!(batch.spans().len(), 2);
+        batch.is_for_the_last();
+        assert_eq!(batch.to_spans().len(), 2);
+        assert_eq!((batch.spans().len(), batch.len()), (0, 2));
     }
 }

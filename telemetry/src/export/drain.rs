@@ -99,7 +99,7 @@ impl Drain {
 
     /// The same again when it has brought enough, and not much of what a ring has room for.
     fn next_pause(&self, pause: Duration, moved: usize) -> Duration {
-        if moved < self.ring / 16 {
+        if moved <= self.ring / 16 {
             (pause * 2).min(LONGEST_PAUSE)
         } else if moved < self.ring / 8 {
             pause
@@ -163,6 +163,24 @@ pub(super) mod tests {
             let account = Account::of(&recorder, &queue);
             assert!(account.is_balanced(), "{account:?}");
             assert_eq!(account.dropped.shutdown_deadline, stays as u64);
+        }
+    }
+    #[test]
+    fn it_sleeps_longer_while_it_finds_little_whatever_the_size_of_rings() {
+        let millis = Duration::from_millis;
+        for (ring, moved, next) in [
+            (8192, 0, millis(8)),
+            (8192, 512, millis(8)),
+            (8192, 600, millis(4)),
+            (8192, 1024, millis(1)),
+            (4, 0, millis(8)),
+            (4, 1, millis(1)),
+        ] {
+            let queue = Arc::new(Queue::new(100, 10));
+            let drain = Drain::new(recorder(0), queue, ring);
+            assert_eq!(drain.next_pause(millis(4), moved), next, "{ring} {moved}");
+            let longest = drain.next_pause(LONGEST_PAUSE, 0);
+            assert_eq!(longest, LONGEST_PAUSE);
         }
     }
 }

@@ -511,4 +511,4 @@ impl fmt::Debug for Queue {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

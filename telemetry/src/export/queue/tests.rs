@@ -5,7 +5,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
 use telemetry_rt_clock::wall;
 
-pub(super) fn span() -> SpanData {
+pub(in crate::export) fn span() -> SpanData {
     SpanData {
         span_context: SpanContext::NONE,
         parent_span_id: SpanId::INVALID,
