@@ -23,7 +23,6 @@ pub struct SpanBatch<'a> {
     /// All spans, those of users first, once they were asked for.
     spans: Option<Vec<SpanData>>,
     size: usize,
-    users: usize,
     has_followers: bool,
 }
 
@@ -35,7 +34,6 @@ impl<'a> SpanBatch<'a> {
             .for_each(|span| converter.shorten(span));
         SpanBatch {
             size: taken.len(),
-            users: taken.users.len(),
             taken,
             converter: Some(converter),
             spans: None,
@@ -104,8 +102,9 @@ impl<'a> SpanBatch<'a> {
     /// Records, what converts them, and users' spans.
     #[cfg(feature = "otlp")]
     pub(super) fn parts(&mut self) -> (&[Chunk], Option<&mut Converter>, &[SpanData]) {
+        let records: usize = self.taken.chunks.iter().map(Chunk::len).sum();
         let users = match &self.spans {
-            Some(spans) => spans.get(..self.users).unwrap_or_default(),
+            Some(spans) => spans.get(..self.size - records).unwrap_or_default(),
             None => &self.taken.users[..],
         };
         (&self.taken.chunks, self.converter.as_deref_mut(), users)
@@ -117,7 +116,6 @@ impl From<Vec<SpanData>> for SpanBatch<'_> {
     fn from(spans: Vec<SpanData>) -> Self {
         SpanBatch {
             size: spans.len(),
-            users: spans.len(),
             taken: Taken {
                 chunks: Vec::new(),
                 users: spans,

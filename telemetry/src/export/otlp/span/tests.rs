@@ -103,7 +103,7 @@ fn by_library(record: &SpanRecord, converter: &mut Converter) -> Span {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_record_is_written_as_the_library_writes_it(records in prop::collection::vec(records(), 1..10)) {
