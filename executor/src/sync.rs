@@ -9,12 +9,12 @@
 pub(crate) use real::*;
 
 #[cfg(loom)]
-pub(crate) use model::{AtomicBool, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
+pub(crate) use model::{AtomicBool, AtomicPtr, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
 
 #[cfg(not(loom))]
 mod real {
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
 
     /// A cell whose content is reached through closures, as the model checker asks for.
     #[derive(Debug)]

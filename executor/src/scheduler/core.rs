@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
-use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 use telemetry_rt_telemetry::record::Scribe;
 
+use super::injector::Injector;
+use super::queue::{Queue, Stealer};
 use crate::task::Notified;
 
 /// How often in a row the LIFO slot is served before the queue has its turn.
@@ -15,7 +16,8 @@ const LIFO_STREAK: u32 = 3;
 /// be told of others.
 pub(crate) struct Core {
     index: usize,
-    queue: Worker<Notified>,
+    workers: usize,
+    queue: Queue<Notified>,
     lifo: Cell<Option<Notified>>,
     streak: Cell<u32>,
     turns: Cell<u32>,
@@ -25,10 +27,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(index: usize, scribe: Scribe) -> Core {
+    /// `workers` is how many there are of them.
+    pub(crate) fn new(index: usize, workers: usize, scribe: Scribe) -> Core {
         Core {
             index,
-            queue: Worker::new_fifo(),
+            queue: Queue::new(workers > 1),
+            workers,
             lifo: Cell::new(None),
             streak: Cell::new(0),
             turns: Cell::new(0),
@@ -114,7 +118,7 @@ impl Core {
 
     /// Takes a batch from the injector: one task to run, some for the queue.
     pub(super) fn take_injected(&self, injector: &Injector<Notified>) -> Option<Notified> {
-        retry(|| injector.steal_batch_and_pop(&self.queue))
+        injector.take_share(self.workers, &self.queue)
     }
 
     /// Takes half of the queue of another worker, beginning with a random one.
@@ -122,10 +126,10 @@ impl Core {
         let start = self.random_below(stealers.len());
         (0..stealers.len())
             .map(|step| (start + step) % stealers.len())
+            .filter(|&victim| victim != self.index)
             .find_map(|victim| {
-                let task = retry(|| stealers[victim].steal_batch_and_pop(&self.queue))?;
-                // The queue was empty before: what is in it now came with the first task.
-                self.scribe.stole(victim, 1 + self.queue.len());
+                let (task, number) = self.queue.steal_from(&stealers[victim])?;
+                self.scribe.stole(victim, number);
                 Some(task)
             })
     }
@@ -145,16 +149,5 @@ impl Core {
         number ^= number << 17;
         self.random.set(number);
         ((u128::from(number) * bound as u128) >> 64) as usize
-    }
-}
-
-/// A theft that met another one is tried again: somebody made progress.
-fn retry(steal: impl Fn() -> Steal<Notified>) -> Option<Notified> {
-    loop {
-        match steal() {
-            Steal::Success(task) => return Some(task),
-            Steal::Empty => return None,
-            Steal::Retry => std::hint::spin_loop(),
-        }
     }
 }

@@ -19,7 +19,9 @@
 
 mod core;
 mod idle;
+mod injector;
 mod park;
+mod queue;
 mod shared;
 mod tasks;
 mod worker;
@@ -31,3 +33,5 @@ pub(crate) use worker::WorkerThread;
 
 #[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(all(test, loom))]
+mod loom_models_of_queue;

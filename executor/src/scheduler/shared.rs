@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use crossbeam_deque::{Injector, Stealer};
+use crossbeam_utils::CachePadded;
 use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_telemetry::record::{Counter, Gauges, Recorder, TaskView, Viewer};
 
 use super::core::Core;
 use super::idle::Idle;
+use super::injector::Injector;
 use super::park::{Parker, SharedDriver};
+use super::queue::Stealer;
 use crate::registry::{Bystanders, Registry};
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{Notified, Pen};
 
 /// See the module.
 pub(crate) struct Shared {
-    pub(super) injector: Injector<Notified>,
+    pub(super) injector: CachePadded<Injector<Notified>>,
     pub(super) stealers: Box<[Stealer<Notified>]>,
     pub(super) parkers: Box<[Parker]>,
     pub(super) idle: Idle,
@@ -63,10 +65,10 @@ impl Shared {
         intervals: Intervals,
     ) -> (Arc<Shared>, Vec<Core>) {
         let cores: Vec<_> = (0..workers)
-            .map(|index| Core::new(index, recorder.worker(index)))
+            .map(|index| Core::new(index, workers, recorder.worker(index)))
             .collect();
         let shared = Shared {
-            injector: Injector::new(),
+            injector: CachePadded::new(Injector::new()),
             stealers: cores.iter().map(|core| core.stealer()).collect(),
             parkers: cores.iter().map(|_| Parker::new()).collect(),
             idle: Idle::new(workers),
@@ -259,7 +261,7 @@ impl Shared {
         }
         let mut pause = Duration::from_micros(10);
         loop {
-            while let Some(task) = self.injector.steal().success() {
+            while let Some(task) = self.injector.pop() {
                 task.run_cancelled(&pen);
             }
             if self.registry.is_empty() {

@@ -122,7 +122,7 @@ impl WorkerThread {
         let injector_first = turn.is_multiple_of(self.shared().injector_interval);
         self.with_core(|core| {
             let task = injector_first
-                .then(|| self.shared().injector.steal().success())
+                .then(|| self.shared().injector.pop())
                 .flatten()
                 .or_else(|| core.pop())
                 .or_else(|| self.search(core))?;

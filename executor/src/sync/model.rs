@@ -15,13 +15,16 @@ use std::cell::Cell;
 
 use loom::sync::atomic as checked;
 
-pub(crate) use checked::{AtomicBool, Ordering};
+pub(crate) use checked::{AtomicBool, AtomicPtr, Ordering};
 pub(crate) use loom::cell::UnsafeCell;
 
 /// A kind of operation on an [`AtomicU64`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Load,
+    Store,
+    Swap,
+    Exchange,
     Add,
     Sub,
     Or,
@@ -138,8 +141,13 @@ impl AtomicU64 {
     }
 
     #[track_caller]
+    pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+        self.alive(|word| word.store(value, of(Op::Store, ordering)));
+    }
+
+    #[track_caller]
     pub(crate) fn swap(&self, value: u64, ordering: Ordering) -> u64 {
-        self.alive(|word| word.swap(value, ordering))
+        self.alive(|word| word.swap(value, of(Op::Swap, ordering)))
     }
 
     #[track_caller]
@@ -150,6 +158,14 @@ impl AtomicU64 {
         success: Ordering,
         failure: Ordering,
     ) -> Result<u64, u64> {
+        if sown(Seed::Torn(Op::Exchange)) {
+            let before = self.load(failure);
+            return match before == current {
+                true => Ok(self.swap(new, success)),
+                false => Err(before),
+            };
+        }
+        let success = of(Op::Exchange, success);
         self.alive(|word| word.compare_exchange(current, new, success, failure))
     }
 

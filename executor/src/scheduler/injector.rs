@@ -1,0 +1,91 @@
+//! The queue of tasks that come from outside, for any worker.
+//!
+//! A locked queue, because what comes from outside comes and is taken in batches: to take a
+//! hundred tasks under one lock costs less than to take each of them by itself from a queue
+//! without locks. Its length is beside the lock, for those who only want to know if there is any.
+
+use std::collections::VecDeque;
+
+use super::queue::Queue;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+pub(super) struct Injector<T> {
+    /// As long as the queue; written with the lock held.
+    len: AtomicU64,
+    queue: Mutex<VecDeque<T>>,
+}
+
+impl<T: Send> Injector<T> {
+    pub(super) fn new() -> Injector<T> {
+        Injector {
+            len: AtomicU64::new(0),
+            queue: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push(&self, value: T) {
+        let mut queue = self.queue.lock();
+        queue.push_back(value);
+        self.tell_len(&queue);
+    }
+
+    pub(super) fn pop(&self) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let value = queue.pop_front();
+        self.tell_len(&queue);
+        value
+    }
+
+    /// Takes the share of one of so many workers: one task to run, the others into its queue.
+    pub(super) fn take_share(&self, workers: usize, into: &Queue<T>) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let share = queue.len().div_ceil(workers);
+        let mut share = queue.drain(..share);
+        let first = share.next();
+        share.for_each(|value| into.push(value));
+        self.tell_len(&queue);
+        first
+    }
+
+    pub(super) fn len(&self) -> usize {
+        // Relaxed: whoever must not miss a push has fenced, see `idle.md`.
+        self.len.load(Ordering::Relaxed) as usize
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// To be called with the lock held, by whoever has changed the queue.
+    fn tell_len(&self, queue: &VecDeque<T>) {
+        // Relaxed: as in `len`; the tasks are passed on by the lock.
+        self.len.store(queue.len() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_takes_its_share_and_leaves_the_others_theirs() {
+        let (injector, queue) = (Injector::new(), Queue::new(true));
+        (0..10_usize).for_each(|number| injector.push(number));
+        assert_eq!(injector.take_share(4, &queue), Some(0));
+        assert_eq!(injector.len(), 7);
+        let own: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(own, [1, 2]);
+        assert_eq!(injector.pop(), Some(3));
+        assert_eq!(injector.take_share(1, &queue), Some(4));
+        assert!(injector.is_empty());
+        assert_eq!(queue.stealer().len(), 5);
+        assert_eq!(injector.take_share(1, &queue), None);
+    }
+}
