@@ -30,6 +30,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("executor/src/memory/thread.rs", "a thread's own blocks"),
     ("executor/src/registry.rs", "live tasks under the lock"),
     (
+        "executor/src/scheduler/current.rs",
+        "the worker on the stack of its thread",
+    ),
+    (
         "executor/src/scheduler/queue.rs",
         "tasks as the words that a thief may read in vain",
     ),

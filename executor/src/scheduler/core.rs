@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use telemetry_rt_telemetry::record::Scribe;
 
+use super::errand::{Errand, Errands, Intervals};
 use super::injector::Injector;
 use super::queue::{Queue, Stealer};
 use crate::task::Notified;
@@ -20,22 +21,32 @@ pub(crate) struct Core {
     queue: Queue<Notified>,
     lifo: Cell<Option<Notified>>,
     streak: Cell<u32>,
-    turns: Cell<u32>,
+    turn: Cell<u64>,
+    errands: Errands,
     searching: Cell<bool>,
     random: Cell<u64>,
     scribe: Scribe,
 }
 
+/// What a worker finds at the beginning of a turn.
+pub(super) enum Found {
+    Task(Notified),
+    /// It has to look elsewhere first, or to put an end to its search.
+    Errand(Errand),
+    Nothing,
+}
+
 impl Core {
     /// `workers` is how many there are of them.
-    pub(crate) fn new(index: usize, workers: usize, scribe: Scribe) -> Core {
+    pub(super) fn new(index: usize, workers: usize, intervals: Intervals, scribe: Scribe) -> Core {
         Core {
             index,
             queue: Queue::new(workers > 1),
             workers,
             lifo: Cell::new(None),
             streak: Cell::new(0),
-            turns: Cell::new(0),
+            turn: Cell::new(0),
+            errands: Errands::new(intervals),
             searching: Cell::new(false),
             random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
             scribe,
@@ -58,16 +69,24 @@ impl Core {
         self.searching.get()
     }
 
+    /// Whether it was searching.
+    pub(super) fn end_search(&self) -> bool {
+        self.searching.replace(false)
+    }
+
     pub(super) fn set_searching(&self, searching: bool) {
         self.searching.set(searching);
     }
 
-    /// Counts a turn, and returns its number.
+    /// Begins a turn.
     #[inline]
-    pub(super) fn next_turn(&self) -> u32 {
-        let turn = self.turns.get().wrapping_add(1);
-        self.turns.set(turn);
-        turn
+    pub(super) fn next(&self) -> Found {
+        let turn = self.turn.get() + 1;
+        self.turn.set(turn);
+        if self.errands.are_due(turn) || self.searching.get() {
+            return Found::Errand(self.errands.at(turn));
+        }
+        self.pop().map_or(Found::Nothing, Found::Task)
     }
 
     /// Makes `task` the next to run. Returns whether that moved another to the queue.

@@ -11,7 +11,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::idle::{Idle, Last};
+use super::idle::{Idle, Last, Taken, Up};
 use crate::sync::model::{Seed, explore, explore_coarsely};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -37,7 +37,7 @@ struct World {
 impl World {
     fn new(without: Without) -> Arc<World> {
         Arc::new(World {
-            idle: Idle::new(2),
+            idle: Idle::new(2, 2),
             injected: AtomicU64::new(0),
             unparked: [AtomicBool::new(false), AtomicBool::new(false)],
             without,
@@ -62,8 +62,8 @@ impl World {
         self.injected.load(Ordering::Relaxed) > 0
     }
 
-    fn unpark(&self, worker: Option<usize>) {
-        if let Some(worker) = worker {
+    fn unpark(&self, taken: Option<Taken>) {
+        if let Some(Taken { worker, .. }) = taken {
             self.unparked[worker].swap(true, Ordering::AcqRel);
         }
     }
@@ -158,7 +158,7 @@ impl Worker {
     }
 
     fn get_up(&mut self) {
-        self.searching = !self.world.idle.get_up(self.index);
+        self.searching = self.world.idle.get_up(self.index) == Up::Woken;
     }
 
     /// Whether a worker that lay down is up again, be it by itself or because it was woken.

@@ -15,9 +15,11 @@
 //!
 //! Where a worker takes its next task from: the injector on every 31st turn; the LIFO slot, three
 //! times in a row at the most; the queue; the injector; another worker's queue, half of it at
-//! once. On every 61st turn it looks at the driver.
+//! once. On every 61st turn it looks at the driver, unless it has just done so.
 
 mod core;
+mod current;
+mod errand;
 mod idle;
 mod injector;
 mod park;
@@ -27,7 +29,8 @@ mod tasks;
 mod worker;
 
 pub(crate) use self::core::Core;
-pub(crate) use shared::{Intervals, Shared};
+pub(crate) use errand::Intervals;
+pub(crate) use shared::Shared;
 pub(crate) use tasks::spawn;
 pub(crate) use worker::WorkerThread;
 
@@ -35,3 +38,5 @@ pub(crate) use worker::WorkerThread;
 mod loom_models;
 #[cfg(all(test, loom))]
 mod loom_models_of_queue;
+#[cfg(all(test, loom))]
+mod loom_models_of_watch;

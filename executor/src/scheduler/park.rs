@@ -45,6 +45,8 @@ pub(crate) enum Place {
 pub(crate) struct SharedDriver {
     driver: Mutex<reactor::Driver>,
     handle: reactor::Handle,
+    /// How often somebody looked at it; written by who holds it.
+    turns: AtomicU64,
 }
 
 impl SharedDriver {
@@ -52,6 +54,7 @@ impl SharedDriver {
         SharedDriver {
             driver: Mutex::new(driver),
             handle,
+            turns: AtomicU64::new(0),
         }
     }
 
@@ -62,9 +65,32 @@ impl SharedDriver {
     /// Looks for events without waiting, if nobody else is at it.
     pub(crate) fn look(&self) -> Turn {
         match self.driver.try_lock() {
-            Some(mut driver) => driver.turn(Some(Duration::ZERO), false),
+            Some(driver) => self.turn(driver, Some(Duration::ZERO), false),
             None => Turn::default(),
         }
+    }
+
+    /// How often somebody has looked at it; a number for comparing.
+    pub(crate) fn turns(&self) -> u64 {
+        // Relaxed: out of date when it is read.
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody is in it.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.driver.is_locked()
+    }
+
+    fn turn(
+        &self,
+        mut driver: MutexGuard<'_, reactor::Driver>,
+        max_wait: Option<Duration>,
+        may_advance: bool,
+    ) -> Turn {
+        let turn = driver.turn(max_wait, may_advance);
+        // Relaxed: as in `turns`. A store, because the driver is held.
+        self.turns.store(self.turns() + 1, Ordering::Relaxed);
+        turn
     }
 }
 
@@ -94,35 +120,43 @@ impl Parker {
     /// caller looks around and parks again.
     pub(crate) fn park(&self, driver: &SharedDriver) -> (Place, Turn) {
         match driver.driver.try_lock() {
-            Some(guard) => (Place::Driver, self.park_in_driver(guard)),
-            None => (Place::Thread, self.park_on_thread(driver.handle())),
+            Some(guard) => (Place::Driver, self.park_in_driver(driver, guard)),
+            None => (Place::Thread, self.park_on_thread(driver.handle(), None)),
         }
     }
 
-    fn park_in_driver(&self, mut driver: MutexGuard<'_, reactor::Driver>) -> Turn {
+    fn park_in_driver(
+        &self,
+        driver: &SharedDriver,
+        guard: MutexGuard<'_, reactor::Driver>,
+    ) -> Turn {
         let turn = if self.announce(IN_DRIVER) {
             // Nothing else is there to do: a paused clock may move to the next timer.
-            driver.turn(None, true)
+            driver.turn(guard, None, true)
         } else {
             // Notified before it began: the driver is looked at, but not waited in.
-            driver.turn(Some(Duration::ZERO), false)
+            driver.turn(guard, Some(Duration::ZERO), false)
         };
-        drop(driver);
         self.take_notification();
         turn
     }
 
-    fn park_on_thread(&self, reactor: &reactor::Handle) -> Turn {
+    /// Waits for a notification, at most for `limit`.
+    pub(crate) fn park_on_thread(
+        &self,
+        reactor: &reactor::Handle,
+        limit: Option<Duration>,
+    ) -> Turn {
         let mut turn = Turn::default();
         // A timer may be due before whoever is in the driver comes out of it.
         let deadline = reactor.sleeper_deadline();
         if !self.announce(ON_THREAD) {
             return turn;
         }
-        match deadline {
-            Some(deadline) => thread::park_timeout(
-                deadline.saturating_duration_since(telemetry_rt_clock::instant()),
-            ),
+        let timer = deadline
+            .map(|deadline| deadline.saturating_duration_since(telemetry_rt_clock::instant()));
+        match timer.into_iter().chain(limit).min() {
+            Some(longest) => thread::park_timeout(longest),
             None => thread::park(),
         }
         self.take_notification();

@@ -1,5 +1,6 @@
 //! What all workers of a runtime share, and how tasks come in from outside.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use telemetry_rt_reactor as reactor;
 use telemetry_rt_telemetry::record::{Counter, Gauges, Recorder, TaskView, Viewer};
 
 use super::core::Core;
-use super::idle::Idle;
+use super::errand::Intervals;
+use super::idle::{Idle, Taken};
 use super::injector::Injector;
 use super::park::{Parker, SharedDriver};
 use super::queue::Stealer;
@@ -26,7 +28,6 @@ pub(crate) struct Shared {
     pub(super) idle: Idle,
     pub(super) driver: SharedDriver,
     pub(super) event_interval: u32,
-    pub(super) injector_interval: u32,
     pub(super) registry: Registry,
     bystanders: Bystanders,
     recorder: Recorder,
@@ -48,13 +49,6 @@ struct Stopped {
 /// How long the thread that drops all tasks sleeps between two looks, at the most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
-/// How often a worker looks elsewhere than into its own queue, in turns.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Intervals {
-    pub(crate) events: u32,
-    pub(crate) injector: u32,
-}
-
 impl Shared {
     /// The shared part, and the cores for the workers.
     pub(crate) fn new(
@@ -65,16 +59,15 @@ impl Shared {
         intervals: Intervals,
     ) -> (Arc<Shared>, Vec<Core>) {
         let cores: Vec<_> = (0..workers)
-            .map(|index| Core::new(index, workers, recorder.worker(index)))
+            .map(|index| Core::new(index, workers, intervals, recorder.worker(index)))
             .collect();
         let shared = Shared {
             injector: CachePadded::new(Injector::new()),
             stealers: cores.iter().map(|core| core.stealer()).collect(),
             parkers: cores.iter().map(|_| Parker::new()).collect(),
-            idle: Idle::new(workers),
+            idle: Idle::new(workers, processors()),
             driver: SharedDriver::new(driver, handle),
             event_interval: intervals.events,
-            injector_interval: intervals.injector,
             // More shards than workers, because other threads spawn, too.
             registry: Registry::new(2 * workers),
             bystanders: Bystanders::default(),
@@ -143,27 +136,36 @@ impl Shared {
     pub(super) fn inject(&self, task: Notified) {
         self.recorder.count(Counter::RemoteSchedules, 1);
         self.injector.push(task);
-        self.unpark(self.idle.after_push(|worker| self.is_in_driver(worker)));
+        self.wake(self.idle.after_push(|worker| self.is_in_driver(worker)));
     }
 
     /// Wakes a sleeper for work that is visible to it.
     #[cold]
     pub(super) fn share_work(&self) {
-        self.unpark(self.idle.take_sleeper(|worker| self.is_in_driver(worker)));
-    }
-
-    /// The worker that waited in the driver has come out of it: another sleeper, if there is one,
-    /// is to wait there. It stays a sleeper, and is woken only to change its place.
-    pub(super) fn pass_driver_on(&self) {
-        self.unpark(self.idle.any_sleeper());
+        self.wake(self.idle.take_sleeper(|worker| self.is_in_driver(worker)));
     }
 
     fn is_in_driver(&self, worker: usize) -> bool {
         self.parkers[worker].is_in_driver()
     }
 
-    fn unpark(&self, worker: Option<usize>) {
-        if let Some(worker) = worker {
+    fn wake(&self, taken: Option<Taken>) {
+        if let Some(Taken { worker, watched }) = taken {
+            self.parkers[worker].unpark(self.reactor());
+            if watched {
+                self.see_to_the_driver();
+            }
+        }
+    }
+
+    /// To be called by who leaves the driver to do something else, or leaves the watch: unless
+    /// somebody else is there, a sleeper has to watch.
+    pub(super) fn see_to_the_driver(&self) {
+        if self.workers() == 1 {
+            return;
+        }
+        let watcher = self.idle.someone_must_watch(|| self.driver.is_attended());
+        if let Some(worker) = watcher {
             self.parkers[worker].unpark(self.reactor());
         }
     }
@@ -271,4 +273,9 @@ impl Shared {
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// How many threads can run at once.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(usize::MAX, NonZero::get)
 }

@@ -1,23 +1,25 @@
 //! The loop of a worker, on the thread that runs it.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use telemetry_rt_reactor::{self as reactor, Turn};
 use telemetry_rt_telemetry::record::{Counter, Scribe, WakeCause};
 
-use super::core::Core;
-use super::idle::Last;
+use super::core::{Core, Found};
+use super::current;
+use super::errand::Errand;
+use super::idle::{Last, Up};
 use super::park::Place;
 use super::shared::Shared;
 use crate::runtime::Handle;
 use crate::sync::{Ordering, fence};
 use crate::task::{Id, Notified, Pen, try_id};
 
-thread_local! {
-    static CURRENT: RefCell<Option<Rc<WorkerThread>>> = const { RefCell::new(None) };
-}
+/// How long the driver may be left alone while a worker sleeps: it is between one and two times so
+/// long until that one takes it.
+const WATCH: Duration = Duration::from_millis(1);
 
 /// A thread that runs a worker. The core is borrowed for moments only, never while a task is
 /// polled, because the task may give it to another thread (see `block_in_place`).
@@ -33,9 +35,7 @@ impl WorkerThread {
     /// The worker that the calling thread runs, if any.
     #[inline]
     pub(crate) fn with_current<R>(f: impl FnOnce(Option<&WorkerThread>) -> R) -> R {
-        // The key may be gone when a destructor of another thread-local wakes a task.
-        let current = CURRENT.try_with(|current| current.borrow().clone());
-        f(current.ok().flatten().as_deref())
+        current::with(f)
     }
 
     /// Makes the calling thread run `core` for the time of `f`, and gives the core back unless it
@@ -45,33 +45,30 @@ impl WorkerThread {
         core: Core,
         f: impl FnOnce(&WorkerThread) -> R,
     ) -> (R, Option<Core>) {
-        struct Leave(Option<Rc<WorkerThread>>);
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                CURRENT.set(self.0.take());
-            }
-        }
         let index = core.index();
         handle.shared().parkers[index].move_in();
-        let worker = Rc::new(WorkerThread {
+        let worker = WorkerThread {
             handle: handle.clone(),
             core: RefCell::new(Some(core)),
             waking_joiner: Cell::new(false),
             woken_in_vain: Cell::new(false),
-        });
-        let leave = Leave(CURRENT.replace(Some(Rc::clone(&worker))));
-        let outer = reactor::context::enter(Some(handle.reactor().clone()), Some(index));
-        let at_work = worker.with_scribe(|scribe| scribe.at_work(WakeCause::Task));
-        worker.with_scribe(Scribe::on_duty);
-        let result = f(&worker);
-        worker.with_scribe(Scribe::off_duty);
-        if worker.has_core() {
-            handle.shared().parkers[index].move_out();
+        };
+        let result = current::enter(&worker, || worker.be_on_duty(index, f));
+        (result, worker.core.take())
+    }
+
+    fn be_on_duty<R>(&self, index: usize, f: impl FnOnce(&WorkerThread) -> R) -> R {
+        let outer = reactor::context::enter(Some(self.handle.reactor().clone()), Some(index));
+        let at_work = self.with_scribe(|scribe| scribe.at_work(WakeCause::Task));
+        self.with_scribe(Scribe::on_duty);
+        let result = f(self);
+        self.with_scribe(Scribe::off_duty);
+        if self.has_core() {
+            self.shared().parkers[index].move_out();
         }
         drop(at_work);
         reactor::context::restore(outer);
-        drop(leave);
-        (result, worker.core.take())
+        result
     }
 
     /// Runs tasks until the scheduler closes or the core is given away.
@@ -93,7 +90,6 @@ impl WorkerThread {
                 None => return round > 0,
             }
         }
-        self.look_at_driver();
         true
     }
 
@@ -114,53 +110,67 @@ impl WorkerThread {
 
     // ----- finding tasks -----
 
+    #[inline]
     fn next_task(&self) -> Option<Notified> {
-        let turn = self.with_core(Core::next_turn)?;
-        if turn.is_multiple_of(self.shared().event_interval) {
+        match self.with_core(Core::next)? {
+            Found::Task(task) => Some(task),
+            Found::Errand(errand) => self.run_errand(errand),
+            Found::Nothing => {
+                let task = self.search()?;
+                self.stop_searching();
+                Some(task)
+            }
+        }
+    }
+
+    /// Looks elsewhere than into the own queue, because it is time to.
+    #[cold]
+    fn run_errand(&self, errand: Errand) -> Option<Notified> {
+        if errand.driver {
             self.look_at_driver();
         }
-        let injector_first = turn.is_multiple_of(self.shared().injector_interval);
-        self.with_core(|core| {
-            let task = injector_first
-                .then(|| self.shared().injector.pop())
-                .flatten()
-                .or_else(|| core.pop())
-                .or_else(|| self.search(core))?;
-            self.stop_searching(core);
-            Some(task)
-        })?
+        let task = self.with_core(|core| {
+            let injected = errand.injector.then(|| self.shared().injector.pop());
+            injected.flatten().or_else(|| core.pop())
+        })?;
+        let task = task.or_else(|| self.search())?;
+        self.stop_searching();
+        Some(task)
     }
 
     /// Looks for a task in the injector and with the other workers.
     #[cold]
-    fn search(&self, core: &Core) -> Option<Notified> {
-        if !core.is_searching() {
-            core.set_searching(self.shared().idle.start_search());
-        }
-        core.take_injected(&self.shared().injector).or_else(|| {
-            core.is_searching()
-                .then(|| core.steal(&self.shared().stealers))
-                .flatten()
-        })
+    fn search(&self) -> Option<Notified> {
+        let shared = self.shared();
+        self.with_core(|core| {
+            if !core.is_searching() {
+                core.set_searching(shared.idle.start_search());
+            }
+            core.take_injected(&shared.injector).or_else(|| {
+                core.is_searching()
+                    .then(|| core.steal(&shared.stealers))
+                    .flatten()
+            })
+        })?
     }
 
     /// Having found a task, the last searcher passes the search on if there is more to be found.
-    fn stop_searching(&self, core: &Core) {
-        if core.is_searching() {
-            core.set_searching(false);
-            if self.shared().idle.stop_search() == Last::Searcher {
-                // Pairs with the fence in `Idle::after_push`: a push that relied on this search
-                // is seen here.
-                fence(Ordering::SeqCst);
-                if self.shared().has_work() {
-                    self.shared().share_work();
-                }
+    fn stop_searching(&self) {
+        let searching = self.with_core(Core::end_search);
+        if searching == Some(true) && self.shared().idle.stop_search() == Last::Searcher {
+            // Pairs with the fence in `Idle::after_push`: a push that relied on this search
+            // is seen here.
+            fence(Ordering::SeqCst);
+            if self.shared().has_work() {
+                self.shared().share_work();
             }
         }
     }
 
     fn look_at_driver(&self) {
         let mut turn = self.shared().driver.look();
+        // Another worker may have gone to sleep without the driver, because it was being looked at.
+        self.shared().see_to_the_driver();
         // If another worker is in the driver, it is there for the sockets; timers of this thread
         // may be due before it comes out.
         turn.timers += self.shared().reactor().fire_due();
@@ -176,10 +186,15 @@ impl WorkerThread {
     fn run_task(&self, task: Notified) {
         self.found_work();
         task.run(&Pen::Worker(self));
-        if self.with_core(Core::has_queued) == Some(true)
-            && self.shared().idle.someone_may_be_woken()
-        {
-            self.shared().share_work();
+        self.share_backlog();
+    }
+
+    /// Wakes a sleeper, if there is one, for what waits in the own queue.
+    #[inline]
+    fn share_backlog(&self) {
+        let shared = self.shared();
+        if shared.idle.someone_may_be_woken() && self.with_core(Core::has_queued) == Some(true) {
+            shared.share_work();
         }
     }
 
@@ -205,21 +220,44 @@ impl WorkerThread {
         let mut place = Place::Thread;
         while !interrupted() && self.shared().idle.is_asleep(index) && !self.has_tasks() {
             let turn;
-            (place, turn) = self.shared().parkers[index].park(&self.shared().driver);
+            (place, turn) = self.park(index);
             self.with_scribe(|scribe| count_turn(scribe, turn));
         }
         self.with_scribe(Scribe::unparked);
         self.get_up(index);
         if place == Place::Driver {
-            // Nobody is in the driver now, and this thread is about to be busy.
-            self.shared().pass_driver_on();
+            self.shared().see_to_the_driver();
         }
+    }
+
+    fn park(&self, index: usize) -> (Place, Turn) {
+        let shared = self.shared();
+        match shared.idle.is_watcher(index) {
+            true => (Place::Thread, self.watch(index)),
+            false => shared.parkers[index].park(&shared.driver),
+        }
+    }
+
+    /// Leaves the driver to whoever has left it to run a task, as long as that one comes back to it
+    /// soon. If not, or if somebody waits in it and nothing happens, the watch is over: the next
+    /// park is in the driver, if it is free.
+    fn watch(&self, index: usize) -> Turn {
+        let shared = self.shared();
+        let turns = shared.driver.turns();
+        let turn = shared.parkers[index].park_on_thread(shared.reactor(), Some(WATCH));
+        if shared.driver.turns() == turns {
+            shared.idle.stop_watching(index);
+        }
+        turn
     }
 
     /// Takes the worker off the list of sleepers. If somebody else did, it was woken to search.
     fn get_up(&self, index: usize) {
-        let woken = !self.shared().idle.get_up(index);
-        self.with_core(|core| core.set_searching(woken));
+        let up = self.shared().idle.get_up(index);
+        self.with_core(|core| core.set_searching(up == Up::Woken));
+        if up == Up::ByItselfAsWatcher {
+            self.shared().see_to_the_driver();
+        }
     }
 
     // ----- what tasks ask for while they are polled -----
