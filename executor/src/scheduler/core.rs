@@ -1,6 +1,8 @@
 //! What belongs to one worker, wherever it runs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::num::NonZero;
+use std::sync::OnceLock;
 
 use telemetry_rt_telemetry::record::Scribe;
 
@@ -18,6 +20,8 @@ const LIFO_STREAK: u32 = 3;
 pub(crate) struct Core {
     index: usize,
     workers: usize,
+    /// Among how many workers what comes from outside is shared out.
+    sharers: usize,
     queue: Queue<Notified>,
     lifo: Cell<Option<Notified>>,
     streak: Cell<u32>,
@@ -26,6 +30,15 @@ pub(crate) struct Core {
     searching: Cell<bool>,
     random: Cell<u64>,
     scribe: Scribe,
+    /// What the queues looked like when this worker, watching, saw them last.
+    seen: RefCell<Vec<Option<u64>>>,
+}
+
+/// How many threads can run at once.
+pub(super) fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS
+        .get_or_init(|| std::thread::available_parallelism().map_or(usize::MAX, NonZero::get))
 }
 
 /// What a worker finds at the beginning of a turn.
@@ -43,6 +56,7 @@ impl Core {
             index,
             queue: Queue::new(workers > 1),
             workers,
+            sharers: workers.min(processors()),
             lifo: Cell::new(None),
             streak: Cell::new(0),
             turn: Cell::new(0),
@@ -50,6 +64,7 @@ impl Core {
             searching: Cell::new(false),
             random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
             scribe,
+            seen: RefCell::default(),
         }
     }
 
@@ -137,7 +152,7 @@ impl Core {
 
     /// Takes a batch from the injector: one task to run, some for the queue.
     pub(super) fn take_injected(&self, injector: &Injector<Notified>) -> Option<Notified> {
-        injector.take_share(self.workers, &self.queue)
+        injector.take_share(self.sharers, &self.queue)
     }
 
     /// Takes half of the queue of another worker, beginning with a random one.
@@ -151,6 +166,18 @@ impl Core {
                 self.scribe.stole(victim, number);
                 Some(task)
             })
+    }
+
+    /// Whether some queue is not empty, and nothing was taken from it since this was asked last.
+    pub(super) fn sees_stuck_work(&self, progress: impl Iterator<Item = Option<u64>>) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        seen.resize(self.workers + 1, None);
+        let mut stuck = false;
+        for (seen, now) in seen.iter_mut().zip(progress) {
+            stuck |= now.is_some() && now == *seen;
+            *seen = now;
+        }
+        stuck
     }
 
     /// Gives all tasks to the injector, where the thread that shuts the runtime down finds them.

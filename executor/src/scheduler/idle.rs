@@ -27,6 +27,9 @@ pub(crate) struct Idle {
     /// there is none.
     watcher: AtomicU64,
     most_searching: u64,
+    /// With more sleepers than this, another worker that is woken can run; with fewer it could only
+    /// take turns with those that are awake.
+    crowded_up_to: u64,
 }
 
 const SLEEPING: u64 = 1;
@@ -88,6 +91,7 @@ impl Idle {
                 1 => 0,
                 _ => workers.min(processors).div_ceil(2) as u64,
             },
+            crowded_up_to: workers.saturating_sub(processors) as u64,
         }
     }
 
@@ -105,18 +109,18 @@ impl Idle {
         counts.searching() == 0 && counts.sleeping() > 0
     }
 
-    /// Work was pushed where only a search finds it. Returns the sleeper that the caller must
-    /// unpark, if one has to be woken; it counts as searching from here on.
-    ///
-    /// `spare` says of a sleeper that it should rather be left where it is.
-    pub(crate) fn after_push(&self, spare: impl Fn(usize) -> bool) -> Option<Taken> {
-        // Pairs with the fence in `sleep`: either this load sees the sleeper, or the sleeper's
-        // second look sees the push.
-        fence(Ordering::SeqCst);
-        self.take_sleeper(spare)
+    /// Whether as many workers are awake as can run: to wake a further one brings nothing, unless
+    /// they are blocked, which the watcher finds out.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.counts().sleeping() <= self.crowded_up_to
     }
 
-    /// As [`after_push`](Self::after_push), for work that the caller itself will find.
+    /// There is work. Returns the sleeper that the caller must unpark, if one has to be woken; it
+    /// counts as searching from here on.
+    ///
+    /// Whoever pushed the work where only a search finds it must have fenced since: either the
+    /// sleeper is seen here, or it sees the work in its second look. `spare` says of a sleeper that
+    /// it should rather be left where it is.
     pub(crate) fn take_sleeper(&self, spare: impl Fn(usize) -> bool) -> Option<Taken> {
         if !self.someone_may_be_woken() {
             return None;
@@ -168,7 +172,7 @@ impl Idle {
             let searching = if searching { SEARCHING } else { 0 };
             self.change(SLEEPING.wrapping_sub(searching));
         }
-        // Pairs with the fences in `after_push` and `someone_must_watch`.
+        // Pairs with the fences of those who push, and in `someone_must_watch`.
         fence(Ordering::SeqCst);
     }
 
@@ -197,28 +201,33 @@ impl Idle {
 
     // ----- who watches the driver -----
 
-    /// A worker has left the driver, or a watcher its post. Returns the sleeper that is to watch
-    /// from now on, which the caller must unpark; it stays a sleeper.
+    /// A worker has left the driver, or a watcher its post, or work was pushed that nobody is woken
+    /// for. Returns the sleeper that is to watch from now on, which the caller must unpark; it stays
+    /// a sleeper.
     ///
-    /// `attended` says whether somebody is in the driver: who leaves it will call this as well.
-    pub(crate) fn someone_must_watch(&self, attended: impl Fn() -> bool) -> Option<usize> {
+    /// `needed` says whether there is anything to watch; `spare` as in `take_sleeper`.
+    pub(crate) fn someone_must_watch(
+        &self,
+        needed: impl Fn() -> bool,
+        spare: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         // Pairs with the fences in `sleep` and `stop_watching`: either a sleeper is seen here that
-        // found the driver occupied, or it finds the driver free.
+        // saw nothing to watch, or it sees it.
         fence(Ordering::SeqCst);
-        if self.counts().sleeping() == 0 || self.is_watched() || attended() {
+        if self.counts().sleeping() == 0 || self.is_watched() || !needed() {
             return None;
         }
         let sleepers = self.sleepers.lock();
         if self.is_watched() {
             return None;
         }
-        let worker = *sleepers.last()?;
+        let worker = sleepers.iter().copied().rfind(|&worker| !spare(worker))?;
         self.watcher.store(worker as u64 + 1, Ordering::Relaxed);
         Some(worker)
     }
 
-    /// The watcher is not needed any more, as far as it can see. It must look at the driver once
-    /// more before it parks.
+    /// The watcher is not needed any more, as far as it can see. It must look once more before it
+    /// parks.
     pub(crate) fn stop_watching(&self, worker: usize) {
         {
             let _sleepers = self.sleepers.lock();
@@ -235,7 +244,7 @@ impl Idle {
         self.watcher.load(Ordering::Relaxed) == worker as u64 + 1
     }
 
-    fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         // Relaxed: the fence of `someone_must_watch` comes before it, or the lock is held.
         self.watcher.load(Ordering::Relaxed) != 0
     }
@@ -278,17 +287,17 @@ mod tests {
         for worker in 0..3 {
             idle.sleep(worker, false);
         }
-        assert_eq!(idle.after_push(nobody), taken(2));
-        assert_eq!(idle.after_push(nobody), None);
+        assert_eq!(idle.take_sleeper(nobody), taken(2));
+        assert_eq!(idle.take_sleeper(nobody), None);
         assert_eq!(idle.stop_search(), Last::Searcher);
-        assert_eq!(idle.after_push(nobody), taken(1));
+        assert_eq!(idle.take_sleeper(nobody), taken(1));
     }
 
     #[test]
     fn a_sleeper_that_was_taken_off_the_list_counts_as_searching() {
         let idle = Idle::new(2, 2);
         idle.sleep(0, false);
-        assert_eq!(idle.after_push(nobody), taken(0));
+        assert_eq!(idle.take_sleeper(nobody), taken(0));
         assert_eq!(idle.get_up(0), Up::Woken);
         assert_eq!(idle.stop_search(), Last::Searcher);
     }
@@ -299,7 +308,7 @@ mod tests {
         for worker in 0..3 {
             idle.sleep(worker, false);
         }
-        assert_eq!(idle.someone_must_watch(|| false), Some(2));
+        assert_eq!(idle.someone_must_watch(|| true, nobody), Some(2));
         let in_driver = |worker| worker == 1;
         assert_eq!(idle.take_sleeper(in_driver), taken(0));
         assert_eq!(idle.stop_search(), Last::Searcher);
@@ -317,14 +326,26 @@ mod tests {
     #[test]
     fn there_is_one_watcher_while_the_driver_is_left_alone_and_somebody_sleeps() {
         let idle = Idle::new(3, 3);
-        assert_eq!(idle.someone_must_watch(|| false), None, "nobody sleeps");
+        assert_eq!(
+            idle.someone_must_watch(|| true, nobody),
+            None,
+            "nobody sleeps"
+        );
         idle.sleep(0, false);
         idle.sleep(1, false);
-        assert_eq!(idle.someone_must_watch(|| true), None, "it is attended");
-        assert_eq!(idle.someone_must_watch(|| false), Some(1));
-        assert_eq!(idle.someone_must_watch(|| false), None, "there is one");
+        assert_eq!(
+            idle.someone_must_watch(|| false, nobody),
+            None,
+            "it is attended"
+        );
+        assert_eq!(idle.someone_must_watch(|| true, nobody), Some(1));
+        assert_eq!(
+            idle.someone_must_watch(|| true, nobody),
+            None,
+            "there is one"
+        );
         assert_eq!(idle.get_up(1), Up::ByItselfAsWatcher);
-        assert_eq!(idle.someone_must_watch(|| false), Some(0));
+        assert_eq!(idle.someone_must_watch(|| true, nobody), Some(0));
         idle.stop_watching(1);
         assert!(idle.is_watcher(0), "it is not that of another");
         idle.stop_watching(0);
@@ -351,6 +372,6 @@ mod tests {
         assert!(idle.is_asleep(1));
         assert_eq!(idle.get_up(1), Up::ByItself);
         assert!(!idle.is_asleep(1));
-        assert_eq!(idle.after_push(nobody), None);
+        assert_eq!(idle.take_sleeper(nobody), None);
     }
 }

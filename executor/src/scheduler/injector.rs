@@ -12,6 +12,8 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 pub(super) struct Injector<T> {
     /// As long as the queue; written with the lock held.
     len: AtomicU64,
+    /// How often something was taken; written with the lock held.
+    takes: AtomicU64,
     queue: Mutex<VecDeque<T>>,
 }
 
@@ -19,6 +21,7 @@ impl<T: Send> Injector<T> {
     pub(super) fn new() -> Injector<T> {
         Injector {
             len: AtomicU64::new(0),
+            takes: AtomicU64::new(0),
             queue: Mutex::new(VecDeque::new()),
         }
     }
@@ -36,7 +39,7 @@ impl<T: Send> Injector<T> {
         }
         let mut queue = self.queue.lock();
         let value = queue.pop_front();
-        self.tell_len(&queue);
+        self.tell_take(&queue);
         value
     }
 
@@ -50,7 +53,7 @@ impl<T: Send> Injector<T> {
         let mut share = queue.drain(..share);
         let first = share.next();
         share.for_each(|value| into.push(value));
-        self.tell_len(&queue);
+        self.tell_take(&queue);
         first
     }
 
@@ -61,6 +64,19 @@ impl<T: Send> Injector<T> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A number that rises whenever something is taken; nothing if there is nothing to be taken.
+    pub(super) fn progress(&self) -> Option<u64> {
+        // Relaxed: out of date when it is read.
+        (!self.is_empty()).then(|| self.takes.load(Ordering::Relaxed))
+    }
+
+    fn tell_take(&self, queue: &VecDeque<T>) {
+        self.tell_len(queue);
+        // Relaxed: for `progress` only. A store, because the lock is held.
+        let takes = self.takes.load(Ordering::Relaxed);
+        self.takes.store(takes + 1, Ordering::Relaxed);
     }
 
     /// To be called with the lock held, by whoever has changed the queue.

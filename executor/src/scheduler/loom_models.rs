@@ -46,7 +46,8 @@ impl World {
 
     fn push(&self) {
         self.injected.fetch_add(1, Ordering::Relaxed);
-        self.unpark(self.idle.after_push(|_| false));
+        fence(Ordering::SeqCst);
+        self.unpark(self.idle.take_sleeper(|_| false));
     }
 
     fn take(&self) -> bool {

@@ -2,6 +2,9 @@
 //! and one worker is busy for good outside of the driver, somebody who sleeps is in the driver,
 //! watches, or has been unparked and will look around.
 //!
+//! And how the watcher is relied on: work for which nobody is woken, because as many workers are
+//! awake as can run, is seen by it.
+//!
 //! The workers here take the steps of `worker.rs`. The lock of the driver is a word whose
 //! operations are no stronger than those of a lock.
 
@@ -10,7 +13,7 @@ use loom::thread;
 
 use super::idle::{Idle, Up};
 use crate::sync::model::{Seed, explore};
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// A step that is left out, to show that the model notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,22 +23,24 @@ enum Without {
     Handover,
     /// A watcher that gets up does not see to the driver.
     Relief,
-    /// Who stops watching does not try the driver again.
+    /// Who stops watching does not try the driver again, or does not look for work again.
     SecondTry,
 }
 
 struct World {
     idle: Idle,
     occupied: AtomicU64,
+    queued: AtomicU64,
     unparked: [AtomicBool; 3],
     without: Without,
 }
 
 impl World {
-    fn new(without: Without) -> Arc<World> {
+    fn new(without: Without, processors: usize) -> Arc<World> {
         Arc::new(World {
-            idle: Idle::new(3, 3),
+            idle: Idle::new(3, processors),
             occupied: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
             unparked: [(); 3].map(|()| AtomicBool::new(false)),
             without,
         })
@@ -55,8 +60,8 @@ impl World {
     }
 
     fn see_to_the_driver(&self) {
-        let attended = || self.occupied.load(Ordering::Relaxed) == 1;
-        if let Some(worker) = self.idle.someone_must_watch(attended) {
+        let left = || self.occupied.load(Ordering::Relaxed) == 0;
+        if let Some(worker) = self.idle.someone_must_watch(left, |_| false) {
             self.unparked[worker].swap(true, Ordering::AcqRel);
         }
     }
@@ -80,6 +85,31 @@ impl World {
         }
     }
 
+    /// Who watches no driver stops.
+    fn stop_watching_for_work(&self, worker: usize) {
+        self.idle.stop_watching(worker);
+        if self.without != Without::SecondTry && self.has_work() {
+            self.appoint();
+        }
+    }
+
+    fn push(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        assert!(self.idle.is_crowded(), "one worker is busy");
+        self.appoint();
+    }
+
+    fn appoint(&self) {
+        if let Some(worker) = self.idle.someone_must_watch(|| true, |_| false) {
+            self.unparked[worker].swap(true, Ordering::AcqRel);
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > 0
+    }
+
     fn assert_watched(&self) {
         let somebody = (0..3).any(|worker| {
             self.idle.is_watcher(worker)
@@ -100,7 +130,7 @@ fn end(thread: thread::JoinHandle<()>) {
 
 /// A worker goes to sleep while another one leaves the driver for good.
 fn a_worker_goes_to_sleep_while_the_driver_is_left(without: Without) {
-    let world = World::new(without);
+    let world = World::new(without, 3);
     assert!(world.enter_driver());
     let theirs = Arc::clone(&world);
     let sleeper = start(move || {
@@ -114,7 +144,7 @@ fn a_worker_goes_to_sleep_while_the_driver_is_left(without: Without) {
 
 /// A watcher finds that somebody waits in the driver, who leaves it just then for good.
 fn a_watch_ends_while_the_driver_is_left(without: Without) {
-    let world = World::new(without);
+    let world = World::new(without, 3);
     world.idle.sleep(1, false);
     world.see_to_the_driver();
     world.unparked[1].swap(false, Ordering::AcqRel);
@@ -129,7 +159,7 @@ fn a_watch_ends_while_the_driver_is_left(without: Without) {
 /// A watcher gets up for good, while another worker goes to sleep that saw somebody look at the
 /// driver.
 fn a_watcher_gets_up_while_another_worker_goes_to_sleep(without: Without) {
-    let world = World::new(without);
+    let world = World::new(without, 3);
     world.idle.sleep(1, false);
     world.see_to_the_driver();
     world.idle.sleep(2, false);
@@ -142,8 +172,31 @@ fn a_watcher_gets_up_while_another_worker_goes_to_sleep(without: Without) {
     world.assert_watched();
 }
 
+/// A watcher stops, while a task is pushed for which nobody else is woken.
+fn a_watch_ends_while_a_push_relies_on_it(without: Without) {
+    let world = World::new(without, 1);
+    world.idle.sleep(1, false);
+    world.idle.sleep(2, false);
+    world.see_to_the_driver();
+    assert!(world.idle.is_watcher(2));
+    world.unparked[2].swap(false, Ordering::AcqRel);
+    let theirs = Arc::clone(&world);
+    let watcher = start(move || theirs.stop_watching_for_work(2));
+    world.push();
+    end(watcher);
+    let watched = (0..3).any(|worker| world.idle.is_watcher(worker));
+    assert!(watched, "nobody looks at the queues");
+}
+
 mod hold {
     use super::*;
+
+    #[test]
+    fn a_watch_ends_while_a_push_relies_on_it() {
+        explore(None, || {
+            super::a_watch_ends_while_a_push_relies_on_it(Without::Nothing);
+        });
+    }
 
     #[test]
     fn a_worker_goes_to_sleep_while_the_driver_is_left() {
@@ -170,6 +223,22 @@ mod hold {
 /// Each model notices when a step is left out.
 mod notice {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "nobody looks at the queues")]
+    fn a_watch_that_ends_without_a_second_look() {
+        explore(None, || {
+            a_watch_ends_while_a_push_relies_on_it(Without::SecondTry);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody looks at the queues")]
+    fn a_push_without_a_fence() {
+        explore(Some(Seed::NoFence), || {
+            a_watch_ends_while_a_push_relies_on_it(Without::Nothing);
+        });
+    }
 
     #[test]
     #[should_panic(expected = "nobody looks at the driver")]

@@ -222,6 +222,12 @@ impl<T> Stealer<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// A number that rises with each task that is taken; nothing if there is none to be taken.
+    pub(super) fn progress(&self) -> Option<u64> {
+        let (head, tail) = self.shared.ends();
+        (head != tail).then_some(head)
+    }
 }
 
 impl Shared {

@@ -1,6 +1,5 @@
 //! What all workers of a runtime share, and how tasks come in from outside.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -10,14 +9,14 @@ use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_telemetry::record::{Counter, Gauges, Recorder, TaskView, Viewer};
 
-use super::core::Core;
+use super::core::{Core, processors};
 use super::errand::Intervals;
 use super::idle::{Idle, Taken};
 use super::injector::Injector;
 use super::park::{Parker, SharedDriver};
 use super::queue::Stealer;
 use crate::registry::{Bystanders, Registry};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, fence};
 use crate::task::{Notified, Pen};
 
 /// See the module.
@@ -136,20 +135,21 @@ impl Shared {
     pub(super) fn inject(&self, task: Notified) {
         self.recorder.count(Counter::RemoteSchedules, 1);
         self.injector.push(task);
-        self.wake(self.idle.after_push(|worker| self.is_in_driver(worker)));
+        // Pairs with the fence in `Idle::sleep`: either this sees the sleeper, or the sleeper's second
+        // look sees the task.
+        fence(Ordering::SeqCst);
+        if self.idle.someone_may_be_woken() {
+            self.share_work();
+        }
     }
 
-    /// Wakes a sleeper for work that is visible to it.
+    /// Wakes a sleeper for work that is visible to it, if another worker can run.
     #[cold]
     pub(super) fn share_work(&self) {
-        self.wake(self.idle.take_sleeper(|worker| self.is_in_driver(worker)));
-    }
-
-    fn is_in_driver(&self, worker: usize) -> bool {
-        self.parkers[worker].is_in_driver()
-    }
-
-    fn wake(&self, taken: Option<Taken>) {
+        if self.idle.is_crowded() && self.has_watcher() {
+            return;
+        }
+        let taken = self.idle.take_sleeper(|worker| self.is_in_driver(worker));
         if let Some(Taken { worker, watched }) = taken {
             self.parkers[worker].unpark(self.reactor());
             if watched {
@@ -158,16 +158,35 @@ impl Shared {
         }
     }
 
+    fn is_in_driver(&self, worker: usize) -> bool {
+        self.parkers[worker].is_in_driver()
+    }
+
     /// To be called by who leaves the driver to do something else, or leaves the watch: unless
     /// somebody else is there, a sleeper has to watch.
     pub(super) fn see_to_the_driver(&self) {
-        if self.workers() == 1 {
-            return;
+        if self.workers() > 1 {
+            self.appoint_watcher(|| !self.driver.is_attended() || self.has_work());
         }
-        let watcher = self.idle.someone_must_watch(|| self.driver.is_attended());
-        if let Some(worker) = watcher {
+    }
+
+    /// Whether somebody watches the queues, from now on at the latest.
+    fn has_watcher(&self) -> bool {
+        self.appoint_watcher(|| true);
+        self.idle.is_watched()
+    }
+
+    fn appoint_watcher(&self, needed: impl Fn() -> bool) {
+        let spare = |worker| self.is_in_driver(worker);
+        if let Some(worker) = self.idle.someone_must_watch(needed, spare) {
             self.parkers[worker].unpark(self.reactor());
         }
+    }
+
+    /// How far each queue has come: two equal numbers say that nothing was taken from it in between.
+    pub(super) fn progress(&self) -> impl Iterator<Item = Option<u64>> {
+        let queues = self.stealers.iter().map(Stealer::progress);
+        queues.chain([self.injector.progress()])
     }
 
     /// Whether there is a task that some other worker than its owner could run.
@@ -273,9 +292,4 @@ impl Shared {
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
-}
-
-/// How many threads can run at once.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(usize::MAX, NonZero::get)
 }

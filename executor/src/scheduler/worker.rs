@@ -218,10 +218,9 @@ impl WorkerThread {
         }
         self.with_scribe(Scribe::parked);
         let mut place = Place::Thread;
-        while !interrupted() && self.shared().idle.is_asleep(index) && !self.has_tasks() {
-            let turn;
-            (place, turn) = self.park(index);
-            self.with_scribe(|scribe| count_turn(scribe, turn));
+        let goes_on = || interrupted() || !self.shared().idle.is_asleep(index) || self.has_tasks();
+        while !goes_on() && !self.finds_stuck_work(index) {
+            place = self.park(index);
         }
         self.with_scribe(Scribe::unparked);
         self.get_up(index);
@@ -230,25 +229,45 @@ impl WorkerThread {
         }
     }
 
-    fn park(&self, index: usize) -> (Place, Turn) {
+    fn park(&self, index: usize) -> Place {
         let shared = self.shared();
-        match shared.idle.is_watcher(index) {
-            true => (Place::Thread, self.watch(index)),
-            false => shared.parkers[index].park(&shared.driver),
+        if shared.idle.is_watcher(index) {
+            self.watch(index);
+            return Place::Thread;
         }
+        let (place, turn) = shared.parkers[index].park(&shared.driver);
+        self.with_scribe(|scribe| count_turn(scribe, turn));
+        place
     }
 
     /// Leaves the driver to whoever has left it to run a task, as long as that one comes back to it
     /// soon. If not, or if somebody waits in it and nothing happens, the watch is over: the next
-    /// park is in the driver, if it is free.
-    fn watch(&self, index: usize) -> Turn {
+    /// park is in the driver, if it is free. While there is work, this worker watches that, too.
+    fn watch(&self, index: usize) {
         let shared = self.shared();
         let turns = shared.driver.turns();
         let turn = shared.parkers[index].park_on_thread(shared.reactor(), Some(WATCH));
-        if shared.driver.turns() == turns {
-            shared.idle.stop_watching(index);
+        self.with_scribe(|scribe| count_turn(scribe, turn));
+        if shared.driver.turns() != turns {
+            return;
         }
-        turn
+        if shared.has_work() {
+            let turn = shared.driver.look();
+            self.with_scribe(|scribe| count_turn(scribe, turn));
+            return;
+        }
+        shared.idle.stop_watching(index);
+        if shared.has_work() {
+            // It was pushed just now, by somebody who relied on this watch.
+            shared.see_to_the_driver();
+        }
+    }
+
+    /// Whether this worker watches, and somebody has work for others and does not get on.
+    fn finds_stuck_work(&self, index: usize) -> bool {
+        let shared = self.shared();
+        shared.idle.is_watcher(index)
+            && self.with_core(|core| core.sees_stuck_work(shared.progress())) == Some(true)
     }
 
     /// Takes the worker off the list of sleepers. If somebody else did, it was woken to search.
