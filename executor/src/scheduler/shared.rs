@@ -143,7 +143,8 @@ impl Shared {
         }
     }
 
-    /// Wakes a sleeper for work that is visible to it, if another worker can run.
+    /// Wakes a sleeper for work that is visible to it, if another worker can run; if not, sees to it
+    /// that somebody watches the work.
     #[cold]
     pub(super) fn share_work(&self) {
         if self.idle.is_crowded() && self.has_watcher() {
@@ -153,7 +154,7 @@ impl Shared {
         if let Some(Taken { worker, watched }) = taken {
             self.parkers[worker].unpark(self.reactor());
             if watched {
-                self.see_to_the_driver();
+                self.relieve_watcher();
             }
         }
     }
@@ -162,11 +163,20 @@ impl Shared {
         self.parkers[worker].is_in_driver()
     }
 
-    /// To be called by who leaves the driver to do something else, or leaves the watch: unless
-    /// somebody else is there, a sleeper has to watch.
+    /// To be called by who leaves the driver to do something else: unless somebody else is there, a
+    /// sleeper has to watch.
     pub(super) fn see_to_the_driver(&self) {
         if self.workers() > 1 {
-            self.appoint_watcher(|| !self.driver.is_attended() || self.has_work());
+            self.appoint_watcher(|| !self.driver.is_attended());
+        }
+    }
+
+    /// To be called when the watcher has left its post. If the only one who sleeps now is in the
+    /// driver, nobody can watch the work that was left to the watcher: that one is woken for it.
+    pub(super) fn relieve_watcher(&self) {
+        self.see_to_the_driver();
+        if self.has_work() && self.idle.someone_may_be_woken() {
+            self.share_work();
         }
     }
 

@@ -158,7 +158,7 @@ impl WorkerThread {
     fn stop_searching(&self) {
         let searching = self.with_core(Core::end_search);
         if searching == Some(true) && self.shared().idle.stop_search() == Last::Searcher {
-            // Pairs with the fence in `Idle::after_push`: a push that relied on this search
+            // Pairs with the fence of those who push: a push that relied on this search
             // is seen here.
             fence(Ordering::SeqCst);
             if self.shared().has_work() {
@@ -259,7 +259,7 @@ impl WorkerThread {
         shared.idle.stop_watching(index);
         if shared.has_work() {
             // It was pushed just now, by somebody who relied on this watch.
-            shared.see_to_the_driver();
+            shared.share_work();
         }
     }
 
@@ -275,7 +275,7 @@ impl WorkerThread {
         let up = self.shared().idle.get_up(index);
         self.with_core(|core| core.set_searching(up == Up::Woken));
         if up == Up::ByItselfAsWatcher {
-            self.shared().see_to_the_driver();
+            self.shared().relieve_watcher();
         }
     }
 
