@@ -105,8 +105,8 @@ impl Idle {
     /// Work was pushed into the worker's own queue: whether it is worth waking somebody.
     #[inline]
     pub(crate) fn someone_may_be_woken(&self) -> bool {
-        let counts = self.counts();
-        counts.searching() == 0 && counts.sleeping() > 0
+        // Somebody sleeps, and nobody searches.
+        (SLEEPING..SEARCHING).contains(&self.counts().0)
     }
 
     /// Whether as many workers are awake as can run: to wake a further one brings nothing, unless

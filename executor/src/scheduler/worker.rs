@@ -73,10 +73,11 @@ impl WorkerThread {
 
     /// Runs tasks until the scheduler closes or the core is given away.
     pub(crate) fn run(&self) {
-        while !self.shared().is_closing() && self.has_core() {
+        while !self.shared().is_closing() {
             match self.next_task() {
                 Some(task) => self.run_task(task),
-                None => self.sleep(|| self.shared().is_closing()),
+                None if self.has_core() => self.sleep(|| self.shared().is_closing()),
+                None => return,
             }
         }
     }

@@ -1,0 +1,85 @@
+//! Workers whose tasks block them: what they leave behind is found by those that sleep.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use telemetry_rt_executor::*;
+use telemetry_rt_reactor::time::sleep;
+use telemetry_rt_telemetry::record::Recorder;
+
+fn multi(workers: usize) -> Runtime {
+    let mut config = Config::new(RuntimeFlavor::MultiThread, workers);
+    config.enable_io = true;
+    config.enable_time = true;
+    #[cfg(feature = "telemetry")]
+    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
+        workers,
+        ..Default::default()
+    });
+    #[cfg(not(feature = "telemetry"))]
+    let recorder = Recorder::new(Default::default());
+    Runtime::new(config, recorder).unwrap()
+}
+
+/// Blocks the thread until `condition` holds; `false` if it does not for long.
+fn block_until(condition: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !condition() && start.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_micros(100));
+    }
+    condition()
+}
+
+/// More workers than can run at once, of which all but one are blocked in the end: nobody is woken
+/// for most of the work, and the last one that sleeps may be in the driver.
+#[test]
+fn work_of_blocked_workers_is_found_also_when_there_are_more_workers_than_processors() {
+    let processors = thread::available_parallelism().unwrap().get();
+    for workers in [2, processors + 1, 2 * processors + 4] {
+        let runtime = multi(workers);
+        let blocked = workers - 1;
+        let ran = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..blocked)
+            .map(|_| {
+                let ran = Arc::clone(&ran);
+                runtime.spawn(async move {
+                    // The second is next to run on this worker; others can take the first.
+                    for _ in 0..2 {
+                        let ran = Arc::clone(&ran);
+                        drop(spawn(async move { ran.fetch_add(1, SeqCst) }));
+                    }
+                    block_until(|| ran.load(SeqCst) >= blocked)
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(runtime.block_on(task).unwrap(), "{workers} workers");
+        }
+    }
+}
+
+/// The worker that was in the driver is blocked by what it found there.
+#[test]
+fn timers_go_on_when_the_worker_that_waited_for_them_is_blocked() {
+    for workers in [2, 4] {
+        let runtime = multi(workers);
+        for _ in 0..20 {
+            let done = Arc::new(AtomicBool::new(false));
+            let theirs = Arc::clone(&done);
+            let blocked = runtime.spawn(async move {
+                sleep(Duration::from_millis(1)).await;
+                block_until(|| theirs.load(SeqCst))
+            });
+            let timers = runtime.spawn(async {
+                for _ in 0..3 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            runtime.block_on(timers).unwrap();
+            done.store(true, SeqCst);
+            assert!(runtime.block_on(blocked).unwrap(), "{workers} workers");
+        }
+    }
+}
