@@ -1,9 +1,9 @@
 //! What it costs to take spans from the workers to an exporter, and how many are lost.
 //!
-//! `cargo bench -p telemetry_rt-telemetry --features otlp --bench drain [-- PART [SIZE]]` runs the
-//! rows whose name contains PART, with batches of SIZE. A thread plays one worker: it records processes of one poll each,
-//! at the rate that the row says. For each row: spans that were produced, exported and dropped, CPU
-//! time of the threads `rt-drain` and `rt-export` a span (the operating system's account of each
+//! `cargo bench -p telemetry_rt-telemetry --features otlp --bench drain [-- PART [BATCH [RING]]]`
+//! runs the rows whose name contains PART, with other sizes of batches and rings. A thread plays one
+//! worker: it records processes of one poll each, at the rate that the row says. For each row:
+//! spans that were produced, exported and dropped (by a ring, by the queue), CPU time of the threads `rt-drain` and `rt-export` a span (the operating system's account of each
 //! thread, in `/proc`, so only on Linux), and how far the resident memory rose.
 //!
 //! `http` goes to a thread of this program that reads requests and answers 200. `encoded` is all of
@@ -47,9 +47,8 @@ fn main() {
         .filter(|word| !word.starts_with('-'));
     let words: Vec<String> = words.collect();
     let part = words.first().map_or("", String::as_str);
-    let batch = words
-        .get(1)
-        .map(|size| size.parse().expect("a size of batches"));
+    let size = |index: usize| words.get(index).map(|size| size.parse().expect("a number"));
+    let (batch_size, ring_size) = (size(1), size(2));
     let [name, produced, exported, ring, queue] = ["row", "produced", "exported", "ring", "queue"];
     let [rate, drain, export, bytes, memory] = ["k/s", "drain ns", "exprt ns", "bytes", "RSS MB"];
     println!(
@@ -57,7 +56,7 @@ fn main() {
          {bytes:>7}{memory:>8}"
     );
     for row in rows().iter().filter(|row| row.name.contains(part)) {
-        row.run(batch);
+        row.run(batch_size, ring_size);
     }
     if "collect".contains(part) {
         collect_metrics();
@@ -135,7 +134,7 @@ fn rows() -> Vec<Row> {
 }
 
 impl Row {
-    fn run(&self, batch: Option<usize>) {
+    fn run(&self, batch: Option<usize>, ring: Option<usize>) {
         SEEN.store(0, Ordering::Relaxed);
         RECEIVED.store(0, Ordering::Relaxed);
         match self.way {
@@ -143,6 +142,10 @@ impl Row {
                 let otel = exporter(Otel::builder());
                 let otel = match batch {
                     Some(size) => otel.batch_size(size),
+                    None => otel,
+                };
+                let otel = match ring {
+                    Some(size) => otel.span_ring(size),
                     None => otel,
                 };
                 run(self.name, otel.build(), self.load);
