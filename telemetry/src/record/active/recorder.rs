@@ -448,7 +448,7 @@ impl Recorder {
         into.extend(from_others.take(most));
         for ring in self.inner.consumers.lock().iter_mut() {
             let left = most - (into.len() - before);
-            into.extend(std::iter::from_fn(|| ring.pop()).take(left));
+            ring.pop_into(into, left);
         }
         into.len() - before
     }

@@ -94,7 +94,7 @@ impl<T> Producer<T> {
         let tail = shared.tail.own();
         let capacity = shared.slots.len();
         if tail.wrapping_sub(self.seen_head.get()) >= capacity / 4 {
-            // Acquire: pairs with the Release in `pop`; the slots before `head` are ours again.
+            // Acquire: pairs with the Release in `pop_into`; the slots before `head` are ours again.
             self.seen_head.set(shared.head.load(Ordering::Acquire));
             if tail.wrapping_sub(self.seen_head.get()) == capacity {
                 return Pushed::Refused;
@@ -106,7 +106,7 @@ impl<T> Producer<T> {
             // below. If `make` panics the slot is as empty as before.
             unsafe { slot.write(MaybeUninit::new(make())) };
         });
-        // Release: hands the slot over, with the value written above, to the Acquire in `pop`.
+        // Release: hands the slot over, with the value written above, to the Acquire in `pop_into`.
         shared.tail.store(tail.wrapping_add(1), Ordering::Release);
         if tail.wrapping_sub(self.seen_head.get()) == capacity / 4 {
             Pushed::StoredQuarterFull
@@ -118,24 +118,38 @@ impl<T> Producer<T> {
 
 impl<T> Consumer<T> {
     /// Takes the oldest value.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    #[cfg(test)]
+    fn pop(&mut self) -> Option<T> {
+        let mut taken = Vec::new();
+        self.pop_into(&mut taken, 1);
+        taken.pop()
+    }
+
+    /// Takes up to `most` values, the oldest first, and returns how many there were. Both indices
+    /// are touched once for all of them.
+    pub(super) fn pop_into(&mut self, into: &mut Vec<T>, most: usize) -> usize {
         let shared = &*self.shared;
         let head = shared.head.own();
-        // Acquire: pairs with the Release in `push`; the value of the slot is seen written.
-        if head == shared.tail.load(Ordering::Acquire) {
-            return None;
+        // Acquire: pairs with the Release in `push_with`; the values of all slots up to it are seen
+        // written.
+        let tail = shared.tail.load(Ordering::Acquire);
+        let taken = tail.wrapping_sub(head).min(most);
+        into.reserve(taken);
+        let room = into.spare_capacity_mut()[..taken].iter_mut();
+        for (index, room) in room.enumerate() {
+            let slot = head.wrapping_add(index) & (shared.slots.len() - 1);
+            shared.slots[slot].with(|slot| {
+                // SAFETY: rules 1 and 3: the slot lies in `head..tail`, so it is ours and the
+                // producer has ended with it.
+                *room = unsafe { slot.read() };
+            });
         }
-        let value = shared.slots[head & (shared.slots.len() - 1)].with(|slot| {
-            // SAFETY: rules 1 and 3: `head < tail`, so the slot is ours and the producer has ended
-            // with it.
-            unsafe { slot.read() }
-        });
-        // SAFETY: by rule 3 a slot in `head..tail` holds a value; it is moved out once, because
-        // the store below makes the slot empty.
-        let value = unsafe { value.assume_init() };
-        // Release: gives the emptied slot back to the Acquire in `push`.
-        shared.head.store(head.wrapping_add(1), Ordering::Release);
-        Some(value)
+        // SAFETY: by rule 3 each slot in `head..tail` held a value, and that is in the vector now;
+        // it is moved out once, because the store below makes the slot empty.
+        unsafe { into.set_len(into.len() + taken) };
+        // Release: gives the emptied slots back to the Acquire in `push_with`.
+        shared.head.store(head.wrapping_add(taken), Ordering::Release);
+        taken
     }
 
     /// How many values wait to be taken.
