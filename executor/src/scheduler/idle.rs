@@ -102,7 +102,13 @@ impl Idle {
 
     // ----- for those who make work -----
 
-    /// Work was pushed into the worker's own queue: whether it is worth waking somebody.
+    /// Whether somebody searches or sleeps.
+    #[inline]
+    pub(crate) fn someone_is_idle(&self) -> bool {
+        self.counts().0 > 0
+    }
+
+    /// There is work: whether it is worth waking somebody for it.
     #[inline]
     pub(crate) fn someone_may_be_woken(&self) -> bool {
         // Somebody sleeps, and nobody searches.

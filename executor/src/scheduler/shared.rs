@@ -135,11 +135,22 @@ impl Shared {
     pub(super) fn inject(&self, task: Notified) {
         self.recorder.count(Counter::RemoteSchedules, 1);
         self.injector.push(task);
-        // Pairs with the fence in `Idle::sleep`: either this sees the sleeper, or the sleeper's second
-        // look sees the task.
+        // Pairs with the fence in `Idle::sleep`, here and in `tell_others`: either this sees the
+        // sleeper, or the sleeper's second look sees the task.
         fence(Ordering::SeqCst);
         if self.idle.someone_may_be_woken() {
             self.share_work();
+        }
+    }
+
+    /// There is work in a worker's own queue, and that worker may be blocked the next moment.
+    #[inline]
+    pub(super) fn tell_others(&self) {
+        if self.workers() > 1 {
+            fence(Ordering::SeqCst);
+            if self.idle.someone_may_be_woken() {
+                self.share_work();
+            }
         }
     }
 

@@ -194,8 +194,8 @@ impl WorkerThread {
     #[inline]
     fn share_backlog(&self) {
         let shared = self.shared();
-        if shared.idle.someone_may_be_woken() && self.with_core(Core::has_queued) == Some(true) {
-            shared.share_work();
+        if shared.idle.someone_is_idle() && self.with_core(Core::has_queued) == Some(true) {
+            shared.tell_others();
         }
     }
 
@@ -305,8 +305,8 @@ impl WorkerThread {
                 core.push_next(task)
             }
         });
-        if queued == Some(true) && self.shared().idle.someone_may_be_woken() {
-            self.shared().share_work();
+        if queued == Some(true) {
+            self.shared().tell_others();
         }
     }
 
