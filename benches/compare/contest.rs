@@ -1,0 +1,234 @@
+//! One workload, run by all contenders in turn.
+//!
+//! A round is one sample of each, in an order that changes from round to round, so that what
+//! disturbs the machine for longer than a sample disturbs all of them. Ratios are those of the
+//! samples of one round.
+
+use crate::contenders::{self, Baseline};
+use crate::station::{Books, Sample, Station};
+use crate::statistics::Quartiles;
+use crate::workloads::{self, Measured};
+
+/// What is run.
+#[derive(Clone, Copy)]
+pub struct Event {
+    pub workload: &'static str,
+    pub workers: usize,
+    pub size: usize,
+    pub samples: usize,
+    pub measured: Measured,
+}
+
+/// What came out.
+pub struct Outcome {
+    pub event: Event,
+    pub series: Vec<Series>,
+}
+
+/// Of one contender.
+pub struct Series {
+    pub contender: &'static str,
+    /// One for each round, unless it failed.
+    pub samples: Vec<Sample>,
+    pub books: Option<Books>,
+    pub failure: Option<String>,
+}
+
+/// A figure of a sample.
+#[derive(Clone, Copy)]
+pub enum Figure {
+    Cpu,
+    Wall,
+    Own(usize),
+}
+
+impl Event {
+    pub fn new(workload: &'static str, workers: usize, samples: usize, quick: bool) -> Event {
+        let mut all = workloads::all::<Baseline>().into_iter();
+        let found = all.find(|candidate| candidate.name == workload);
+        let found = found.expect("the arguments name workloads that exist");
+        Event {
+            workload,
+            workers,
+            size: if quick { found.size / 20 } else { found.size }.max(1),
+            samples,
+            measured: found.measured,
+        }
+    }
+
+    /// The figures that its rows show, with what is added to its name, and the unit.
+    pub fn figures(&self) -> Vec<(Figure, String, &'static str)> {
+        match self.measured {
+            Measured::Cpu => vec![(Figure::Cpu, self.workload.to_owned(), "ns")],
+            Measured::Own(names, unit) | Measured::Fresh(names, unit) => {
+                let names = names.iter().enumerate();
+                let named = |(index, name): (usize, &&str)| {
+                    let name = format!("{} {name}", self.workload);
+                    (Figure::Own(index), name.trim_end().to_owned(), unit)
+                };
+                names.map(named).collect()
+            }
+        }
+    }
+}
+
+impl Sample {
+    pub fn figure(&self, figure: Figure) -> f64 {
+        match figure {
+            Figure::Cpu => self.cpu,
+            Figure::Wall => self.wall,
+            Figure::Own(index) => self.figures[index],
+        }
+    }
+}
+
+impl Series {
+    pub fn quartiles(&self, figure: Figure) -> Option<Quartiles> {
+        Quartiles::of(self.samples.iter().map(|sample| sample.figure(figure)))
+    }
+
+    /// The ratios to another one, round by round.
+    pub fn ratio(&self, to: &Series, figure: Figure) -> Option<Quartiles> {
+        let rounds = self.samples.iter().zip(&to.samples);
+        Quartiles::of(rounds.map(|(this, that)| this.figure(figure) / that.figure(figure)))
+    }
+
+    /// What is wrong, if anything is.
+    pub fn complaint(&self) -> Option<String> {
+        let failure = self.failure.clone();
+        failure.or_else(|| self.books.as_ref().and_then(Books::complaint))
+    }
+}
+
+/// A contender and its results so far.
+struct Entrant<'a> {
+    station: &'a mut dyn Station,
+    series: Series,
+}
+
+/// Runs all rounds.
+pub fn run(
+    event: Event,
+    stations: &mut [(&'static str, Box<dyn Station>)],
+    order: &mut Order,
+) -> Outcome {
+    let entrants = stations.iter_mut();
+    let mut entrants: Vec<Entrant<'_>> = entrants
+        .map(|(name, station)| Entrant::new(name, station.as_mut()))
+        .collect();
+    entrants.iter_mut().for_each(|entrant| entrant.begin(event));
+    for _ in 0..event.samples {
+        for place in order.next(entrants.len()) {
+            entrants[place].sample(event);
+        }
+    }
+    entrants.iter_mut().for_each(Entrant::end);
+    Outcome {
+        event,
+        series: entrants.into_iter().map(|entrant| entrant.series).collect(),
+    }
+}
+
+impl<'a> Entrant<'a> {
+    fn new(contender: &'static str, station: &'a mut dyn Station) -> Entrant<'a> {
+        Entrant {
+            station,
+            series: Series {
+                contender,
+                samples: Vec::new(),
+                books: None,
+                failure: None,
+            },
+        }
+    }
+
+    /// Starts it, and lets it run one sample that does not count.
+    fn begin(&mut self, event: Event) {
+        let begun = self.station.begin(event.workload, event.workers);
+        let begun = begun.and_then(|()| self.station.sample(event.size));
+        self.note(begun.map(drop));
+    }
+
+    fn sample(&mut self, event: Event) {
+        if self.series.failure.is_some() {
+            return;
+        }
+        match self.station.sample(event.size) {
+            Ok(sample) => self.series.samples.push(sample),
+            Err(reason) => self.note(Err(reason)),
+        }
+    }
+
+    fn end(&mut self) {
+        if self.series.failure.is_some() {
+            return;
+        }
+        match self.station.end() {
+            Ok(books) => self.series.books = books,
+            Err(reason) => self.note(Err(reason)),
+        }
+    }
+
+    fn note(&mut self, result: Result<(), String>) {
+        self.series.failure = result.err();
+    }
+}
+
+/// Orders in which the contenders take their turns.
+pub struct Order {
+    state: u64,
+}
+
+impl Order {
+    /// Always the same orders, so that a run can be repeated.
+    pub fn new() -> Order {
+        Order {
+            state: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+
+    fn next(&mut self, number: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..number).collect();
+        for last in (1..number).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
+    }
+
+    /// Marsaglia's xorshift.
+    fn below(&mut self, bound: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state % bound as u64) as usize
+    }
+}
+
+/// Runs an event whose samples want fresh processes: a child for each.
+pub fn run_fresh(event: Event, names: &[&'static str]) -> Outcome {
+    let series = names.iter().map(|name| Series {
+        contender: name,
+        samples: Vec::new(),
+        books: None,
+        failure: None,
+    });
+    let mut series: Vec<Series> = series.collect();
+    for _ in 0..event.samples {
+        for one in &mut series {
+            if one.failure.is_some() {
+                continue;
+            }
+            match fresh_sample(event, one.contender) {
+                Ok(sample) => one.samples.push(sample),
+                Err(reason) => one.failure = Some(reason),
+            }
+        }
+    }
+    Outcome { event, series }
+}
+
+fn fresh_sample(event: Event, name: &'static str) -> Result<Sample, String> {
+    let mut child = contenders::child(name)?;
+    child.begin(event.workload, event.workers)?;
+    child.sample(event.size)
+}
