@@ -27,6 +27,8 @@ pub enum Command {
     Compare(Options),
     /// Be the contender of this name, and obey stdin.
     Serve(String),
+    /// Be the other side of the network.
+    Load,
     List,
     Help,
 }
@@ -69,6 +71,7 @@ pub fn parse() -> Result<Command, lexopt::Error> {
             Long("list") => return Ok(Command::List),
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("child") => return Ok(Command::Serve(parser.value()?.string()?)),
+            Long("load") => return Ok(Command::Load),
             // Cargo says this to every benchmark.
             Long("bench") => {}
             other => return Err(other.unexpected()),

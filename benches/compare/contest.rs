@@ -32,6 +32,8 @@ pub struct Series {
     pub samples: Vec<Sample>,
     pub books: Option<Books>,
     pub failure: Option<String>,
+    /// Why it was not asked.
+    pub excuse: Option<&'static str>,
 }
 
 /// A figure of a sample.
@@ -83,6 +85,20 @@ impl Sample {
 }
 
 impl Series {
+    fn new(contender: &'static str, event: Event) -> Series {
+        Series {
+            contender,
+            samples: Vec::new(),
+            books: None,
+            failure: None,
+            excuse: contenders::excuse(contender, event.workload),
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        self.failure.is_some() || self.excuse.is_some()
+    }
+
     pub fn quartiles(&self, figure: Figure) -> Option<Quartiles> {
         Quartiles::of(self.samples.iter().map(|sample| sample.figure(figure)))
     }
@@ -114,7 +130,7 @@ pub fn run(
 ) -> Outcome {
     let entrants = stations.iter_mut();
     let mut entrants: Vec<Entrant<'_>> = entrants
-        .map(|(name, station)| Entrant::new(name, station.as_mut()))
+        .map(|(name, station)| Entrant::new(name, station.as_mut(), event))
         .collect();
     entrants.iter_mut().for_each(|entrant| entrant.begin(event));
     for _ in 0..event.samples {
@@ -130,27 +146,25 @@ pub fn run(
 }
 
 impl<'a> Entrant<'a> {
-    fn new(contender: &'static str, station: &'a mut dyn Station) -> Entrant<'a> {
+    fn new(contender: &'static str, station: &'a mut dyn Station, event: Event) -> Entrant<'a> {
         Entrant {
             station,
-            series: Series {
-                contender,
-                samples: Vec::new(),
-                books: None,
-                failure: None,
-            },
+            series: Series::new(contender, event),
         }
     }
 
     /// Starts it, and lets it run one sample that does not count.
     fn begin(&mut self, event: Event) {
+        if self.series.is_out() {
+            return;
+        }
         let begun = self.station.begin(event.workload, event.workers);
         let begun = begun.and_then(|()| self.station.sample(event.size));
         self.note(begun.map(drop));
     }
 
     fn sample(&mut self, event: Event) {
-        if self.series.failure.is_some() {
+        if self.series.is_out() {
             return;
         }
         match self.station.sample(event.size) {
@@ -160,7 +174,7 @@ impl<'a> Entrant<'a> {
     }
 
     fn end(&mut self) {
-        if self.series.failure.is_some() {
+        if self.series.is_out() {
             return;
         }
         match self.station.end() {
@@ -206,16 +220,11 @@ impl Order {
 
 /// Runs an event whose samples want fresh processes: a child for each.
 pub fn run_fresh(event: Event, names: &[&'static str]) -> Outcome {
-    let series = names.iter().map(|name| Series {
-        contender: name,
-        samples: Vec::new(),
-        books: None,
-        failure: None,
-    });
+    let series = names.iter().map(|name| Series::new(name, event));
     let mut series: Vec<Series> = series.collect();
     for _ in 0..event.samples {
         for one in &mut series {
-            if one.failure.is_some() {
+            if one.is_out() {
                 continue;
             }
             match fresh_sample(event, one.contender) {

@@ -35,6 +35,7 @@ struct Cell {
     processes: Option<u64>,
     exported: Option<u64>,
     failure: Option<String>,
+    excuse: Option<&'static str>,
 }
 
 /// The document as text.
@@ -75,5 +76,6 @@ fn cell(series: &Series, baseline: &Series, figure: Figure) -> Cell {
         processes: ledger.and_then(|ledger| ledger.processes),
         exported: spans.map(|ledger| ledger.exported),
         failure: series.complaint(),
+        excuse: series.excuse,
     }
 }

@@ -17,11 +17,15 @@ mod child;
 mod contenders;
 mod contest;
 mod json;
+mod load;
 mod measure;
+mod plot;
+mod quantile;
 mod runtime;
 mod station;
 mod statistics;
 mod table;
+mod there;
 mod workloads;
 
 use std::process::ExitCode;
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     match args::parse() {
         Ok(Command::Compare(options)) => compare(&options),
         Ok(Command::Serve(name)) => serve(&name),
+        Ok(Command::Load) => load(),
         Ok(Command::List) => list(),
         Ok(Command::Help) => {
             print!("{}", args::HELP);
@@ -50,6 +55,16 @@ fn list() -> ExitCode {
     println!("workloads: {}", args::workload_names().join(" "));
     println!("contenders: {}", contenders::NAMES.join(" "));
     ExitCode::SUCCESS
+}
+
+fn load() -> ExitCode {
+    match load::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare, as the load process: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn serve(name: &str) -> ExitCode {
@@ -97,6 +112,9 @@ fn write(options: &Options, outcomes: &[Outcome]) -> Result<(), String> {
     if let Some(file) = &options.json {
         let text = json::document(outcomes, contenders::NAMES[0]);
         std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if let Some(file) = &options.plot {
+        plot::draw(outcomes, file)?;
     }
     Ok(())
 }

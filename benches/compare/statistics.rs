@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::quantile::quantile;
+
 /// The middle of some numbers, and the middles of their halves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Quartiles {
@@ -15,19 +17,10 @@ impl Quartiles {
     pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Quartiles> {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let last = sorted.len().checked_sub(1)?;
-        let at = |share: f64| {
-            let place = share * last as f64;
-            let (below, above) = (
-                sorted[place.floor() as usize],
-                sorted[place.ceil() as usize],
-            );
-            below + (above - below) * place.fract()
-        };
-        Some(Quartiles {
-            q1: at(0.25),
-            median: at(0.5),
-            q3: at(0.75),
+        (!sorted.is_empty()).then(|| Quartiles {
+            q1: quantile(&sorted, 0.25),
+            median: quantile(&sorted, 0.5),
+            q3: quantile(&sorted, 0.75),
         })
     }
 }

@@ -25,6 +25,9 @@ fn line(series: &Series, baseline: &Series, figure: Figure, unit: &str) -> Strin
     if let Some(failure) = &series.failure {
         return format!("{name:<14} failed: {failure}");
     }
+    if let Some(excuse) = series.excuse {
+        return format!("{name:<14} does not take part: {excuse}");
+    }
     let Some(own) = series.quartiles(figure) else {
         return format!("{name:<14} has no samples");
     };
@@ -96,12 +99,23 @@ fn rows(outcome: &Outcome) -> Vec<String> {
                     .ratio(baseline, figure)
                     .map(|ratio| format!("{:.2}", ratio.median)),
             };
-            let _ = write!(row, " {:>13}", cell.unwrap_or("failed".to_owned()));
+            let _ = write!(
+                row,
+                " {:>13}",
+                cell.unwrap_or_else(|| absent(series).to_owned())
+            );
         }
         let _ = write!(row, " {:>9}", dropped(outcome));
         row
     };
     figures.map(row).collect()
+}
+
+fn absent(series: &Series) -> &'static str {
+    match series.excuse {
+        Some(_) => "–",
+        None => "failed",
+    }
 }
 
 /// Spans that were lost: of each contender that makes some, in their order.

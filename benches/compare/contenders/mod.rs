@@ -3,30 +3,67 @@
 mod count;
 mod null;
 mod on_tokio;
+mod otel_api;
 mod ours;
 mod recording;
+mod sdk;
+mod smol;
+mod tokio_metrics;
+mod tracing_otel;
 
-use crate::child::There;
+mod built;
+
 use crate::station::{Here, Station};
+use crate::there::There;
 
+use built::Built;
 use on_tokio::{OnTokio, Plain};
+use otel_api::ByHand;
 use ours::Ours;
 use recording::{Full, Metrics};
+use smol::Smol;
+use tokio_metrics::Monitored;
+use tracing_otel::Traced;
 
 /// What all others are compared with.
 pub type Baseline = OnTokio<Plain>;
 
-/// All contenders by name, the one that the others are compared with first.
-pub const NAMES: [&str; 3] = ["tokio", "metrics", "full"];
+/// All contenders, the one that the others are compared with first.
+pub const NAMES: [&str; 9] = [
+    "tokio",
+    "smol",
+    "inert",
+    "metrics",
+    "full",
+    "tokio-metrics",
+    "dial9",
+    "otel-api",
+    "tracing-otel",
+];
 
 /// A contender that runs in this process; `None` if there is none of the name.
 pub fn here(name: &str) -> Option<Box<dyn Station>> {
     Some(match name {
         "tokio" => Box::new(Here::<OnTokio<Plain>>::new()),
+        "smol" => Box::new(Here::<Smol>::new()),
         "metrics" => Box::new(Here::<Ours<Metrics>>::new()),
         "full" => Box::new(Here::<Ours<Full>>::new()),
+        "tokio-metrics" => Box::new(Here::<OnTokio<Monitored>>::new()),
+        "otel-api" => Box::new(Here::<OnTokio<ByHand>>::new()),
+        "tracing-otel" => Box::new(Here::<OnTokio<Traced>>::new()),
         _ => return None,
     })
+}
+
+/// Why a contender does not take part in a workload, where that is known beforehand.
+pub fn excuse(name: &str, workload: &str) -> Option<&'static str> {
+    match (name, workload) {
+        ("tracing-otel", "spawn_many_remote_busy2") => Some(
+            "each span is the child of its spawner's, and tracing-subscriber closes a chain of \
+             spans recursively: with tasks that spawn the next for ever the stack overflows",
+        ),
+        _ => None,
+    }
 }
 
 /// A contender, however it is started.
@@ -35,15 +72,21 @@ pub fn here(name: &str) -> Option<Box<dyn Station>> {
 ///
 /// When it cannot be built or started.
 pub fn start(name: &str) -> Result<Box<dyn Station>, String> {
-    here(name).ok_or_else(|| format!("{name} is no contender"))
+    match here(name) {
+        Some(station) => Ok(station),
+        None => Ok(Box::new(child(name)?)),
+    }
 }
 
-/// A contender in a process of its own, for one sample or more.
+/// A contender in a process of its own.
 ///
 /// # Errors
 ///
 /// When it cannot be built or started.
 pub fn child(name: &str) -> Result<There, String> {
+    if let Some(built) = Built::named(name) {
+        return There::start(&built.program()?, &[]);
+    }
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     There::start(&program, &["--child", name])
 }

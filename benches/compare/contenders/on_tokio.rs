@@ -1,37 +1,64 @@
 //! tokio, as it is and with what people wrap around its tasks to see them.
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 
 use crate::runtime::{Joined, Ledger, Runtime};
 
 /// What is done around each task.
-pub trait Instrument: Send + Sync + 'static {
-    /// Called when a runtime starts.
-    fn start() {}
+pub trait Instrument: Sized + Send + Sync + 'static {
+    /// Starts tokio, and what records.
+    fn start(builder: Builder) -> (tokio::runtime::Runtime, Self);
 
     fn wrap<F>(future: F) -> impl Future<Output = F::Output> + Send + 'static
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// See [`Runtime::settle`].
-    fn settle() {}
+    #[inline]
+    fn spawn<F>(future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(Self::wrap(future))
+    }
 
-    /// See [`Runtime::finish`].
-    fn finish() -> Option<Ledger> {
+    fn spawn_on<F>(runtime: &tokio::runtime::Runtime, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        runtime.spawn(Self::wrap(future))
+    }
+
+    /// See [`Runtime::settle`].
+    fn settle(&self) {}
+
+    /// See [`Runtime::finish`]; tokio has ended.
+    fn finish(self) -> Option<Ledger> {
         None
     }
+}
+
+/// Starts tokio as the builder says.
+pub fn build(mut builder: Builder) -> tokio::runtime::Runtime {
+    builder.build().expect("tokio starts")
 }
 
 /// tokio with nothing around it.
 pub struct Plain;
 
 impl Instrument for Plain {
+    fn start(builder: Builder) -> (tokio::runtime::Runtime, Plain) {
+        (build(builder), Plain)
+    }
+
     #[inline]
     fn wrap<F>(future: F) -> impl Future<Output = F::Output> + Send + 'static
     where
@@ -46,7 +73,7 @@ impl Instrument for Plain {
 pub struct OnTokio<I> {
     runtime: tokio::runtime::Runtime,
     workers: usize,
-    instrument: PhantomData<I>,
+    instrument: I,
 }
 
 impl<I: Instrument> Runtime for OnTokio<I> {
@@ -54,13 +81,13 @@ impl<I: Instrument> Runtime for OnTokio<I> {
     type Stream = TcpStream;
 
     fn start(workers: usize) -> Self {
-        I::start();
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(workers).enable_all().build();
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(workers).enable_all();
+        let (runtime, instrument) = I::start(builder);
         OnTokio {
-            runtime: runtime.expect("tokio starts"),
+            runtime,
             workers,
-            instrument: PhantomData,
+            instrument,
         }
     }
 
@@ -77,14 +104,14 @@ impl<I: Instrument> Runtime for OnTokio<I> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Joined(self.runtime.spawn(I::wrap(future)))
+        Joined(I::spawn_on(&self.runtime, future))
     }
 
     fn spawn_outside_detached<F>(&self, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        drop(self.runtime.spawn(I::wrap(future)));
+        drop(I::spawn_on(&self.runtime, future));
     }
 
     #[inline]
@@ -93,7 +120,7 @@ impl<I: Instrument> Runtime for OnTokio<I> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Joined(tokio::spawn(I::wrap(future)))
+        Joined(I::spawn(future))
     }
 
     #[inline]
@@ -101,7 +128,7 @@ impl<I: Instrument> Runtime for OnTokio<I> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        drop(tokio::spawn(I::wrap(future)));
+        drop(I::spawn(future));
     }
 
     #[inline]
@@ -149,11 +176,11 @@ impl<I: Instrument> Runtime for OnTokio<I> {
     }
 
     fn settle(&self) {
-        I::settle();
+        self.instrument.settle();
     }
 
     fn finish(self) -> Option<Ledger> {
         drop(self.runtime);
-        I::finish()
+        self.instrument.finish()
     }
 }

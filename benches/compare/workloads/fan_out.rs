@@ -10,7 +10,7 @@ const TASKS: usize = 200;
 
 /// Turns of [`spin`] that take about a microsecond on a machine of 2026. A fixed number, so that
 /// all contenders have the same to do.
-const TURNS_PER_MICROSECOND: u64 = 600;
+pub const TURNS_PER_MICROSECOND: u64 = 600;
 
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![

@@ -6,11 +6,16 @@
 
 mod blocking;
 mod fan_out;
+mod latency;
+mod lifecycle;
+mod memory;
+mod net;
 mod outside;
 mod ping_pong;
 mod spawn;
 mod spawn_many;
 mod timers;
+mod web_server;
 mod yields;
 
 use crate::runtime::Runtime;
@@ -83,10 +88,15 @@ pub fn all<R: Runtime>() -> Vec<Workload<R>> {
         spawn_many::all(),
         yields::all(),
         ping_pong::all(),
+        web_server::all(),
         fan_out::all(),
         outside::all(),
         timers::all(),
         blocking::all(),
+        net::all(),
+        latency::all(),
+        lifecycle::all(),
+        memory::all(),
     ];
     groups.into_iter().flatten().collect()
 }
