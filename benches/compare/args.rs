@@ -11,12 +11,15 @@ pub const HELP: &str = "\
 Compares telemetry_rt with tokio and others, sample by sample.
 
 cargo bench --bench compare -- [OPTIONS]
+cargo bench --bench compare -- --workers 2,4,8 --only spawn_join,tcp_echo --contenders full
 
   --only NAME,…         workloads; all by default
-  --contenders NAME,…   all by default; tokio takes part in any case
+  --contenders NAME,…   all by default but for `control`, which is tokio again: what it differs by is
+                        noise; tokio takes part in any case
   --workers N,…         worker threads; 1,2 by default
   --samples N           samples of each contender, workload and number of workers; 15 by default
-  --quick               small samples, 3 of them: shows that everything runs, and no more
+  --quick               a twentieth of everything, 2 samples, 2 workers: shows that all runs, no more
+  --strict              fails if a span was dropped, too; else that is only told
   --json FILE           writes all figures
   --plot FILE           writes the ratios as a picture (SVG)
   --list                names of workloads and contenders
@@ -39,6 +42,7 @@ pub struct Options {
     pub workers: Vec<usize>,
     pub samples: usize,
     pub quick: bool,
+    pub strict: bool,
     pub json: Option<PathBuf>,
     pub plot: Option<PathBuf>,
 }
@@ -51,10 +55,11 @@ pub struct Options {
 pub fn parse() -> Result<Command, lexopt::Error> {
     let mut options = Options {
         workloads: workload_names(),
-        contenders: contenders::NAMES.to_vec(),
-        workers: vec![1, 2],
+        contenders: contenders::BY_DEFAULT.to_vec(),
+        workers: Vec::new(),
         samples: 0,
         quick: false,
+        strict: false,
         json: None,
         plot: None,
     };
@@ -62,10 +67,11 @@ pub fn parse() -> Result<Command, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("only") => options.workloads = names(&mut parser, &workload_names())?,
-            Long("contenders") => options.contenders = names(&mut parser, &contenders::NAMES)?,
+            Long("contenders") => options.contenders = names(&mut parser, &contenders::names())?,
             Long("workers") => options.workers = numbers(&mut parser)?,
             Long("samples") => options.samples = positive(parser.value()?.parse()?)?,
             Long("quick") => options.quick = true,
+            Long("strict") => options.strict = true,
             Long("json") => options.json = Some(parser.value()?.into()),
             Long("plot") => options.plot = Some(parser.value()?.into()),
             Long("list") => return Ok(Command::List),
@@ -84,9 +90,12 @@ pub fn parse() -> Result<Command, lexopt::Error> {
 impl Options {
     fn complete(&mut self) {
         if self.samples == 0 {
-            self.samples = if self.quick { 3 } else { 15 };
+            self.samples = if self.quick { 2 } else { 15 };
         }
-        let baseline = contenders::NAMES[0];
+        if self.workers.is_empty() {
+            self.workers = if self.quick { vec![2] } else { vec![1, 2] };
+        }
+        let baseline = contenders::BY_DEFAULT[0];
         self.contenders.retain(|name| *name != baseline);
         self.contenders.insert(0, baseline);
     }

@@ -53,9 +53,18 @@ impl Event {
             workload,
             workers,
             size: if quick { found.size / 20 } else { found.size }.max(1),
-            samples,
+            samples: match found.measured {
+                Measured::Fresh(..) => 1,
+                Measured::Cpu | Measured::Own(..) => samples,
+            },
             measured: found.measured,
         }
+    }
+
+    /// Whether it would show again what it has shown with the first number of workers: memory does
+    /// not depend on them.
+    pub fn is_repetition(&self, first: usize) -> bool {
+        matches!(self.measured, Measured::Fresh(..)) && self.workers != first
     }
 
     /// The figures that its rows show, with what is added to its name, and the unit.
@@ -107,6 +116,12 @@ impl Series {
     pub fn ratio(&self, to: &Series, figure: Figure) -> Option<Quartiles> {
         let rounds = self.samples.iter().zip(&to.samples);
         Quartiles::of(rounds.map(|(this, that)| this.figure(figure) / that.figure(figure)))
+    }
+
+    /// Spans that telemetry_rt has dropped; what others drop is their affair.
+    pub fn own_drops(&self) -> u64 {
+        let own = self.books.filter(|books| books.ledger.processes.is_some());
+        own.map_or(0, |books| books.ledger.dropped)
     }
 
     /// What is wrong, if anything is.

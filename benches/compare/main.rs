@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn list() -> ExitCode {
     println!("workloads: {}", args::workload_names().join(" "));
-    println!("contenders: {}", contenders::NAMES.join(" "));
+    println!("contenders: {}", contenders::names().join(" "));
     ExitCode::SUCCESS
 }
 
@@ -90,6 +90,9 @@ fn compare(options: &Options) -> ExitCode {
     for &workers in &options.workers {
         for workload in &options.workloads {
             let event = Event::new(workload, workers, options.samples, options.quick);
+            if event.is_repetition(options.workers[0]) {
+                continue;
+            }
             let outcome = match event.measured {
                 Measured::Fresh(..) => contest::run_fresh(event, &names),
                 Measured::Cpu | Measured::Own(..) => contest::run(event, &mut stations, &mut order),
@@ -100,7 +103,7 @@ fn compare(options: &Options) -> ExitCode {
     }
     println!("{}", table::summary(&outcomes));
     match write(options, &outcomes) {
-        Ok(()) => verdict(&outcomes),
+        Ok(()) => verdict(&outcomes, options.strict),
         Err(error) => {
             eprintln!("compare: {error}");
             ExitCode::FAILURE
@@ -110,7 +113,7 @@ fn compare(options: &Options) -> ExitCode {
 
 fn write(options: &Options, outcomes: &[Outcome]) -> Result<(), String> {
     if let Some(file) = &options.json {
-        let text = json::document(outcomes, contenders::NAMES[0]);
+        let text = json::document(outcomes, contenders::BY_DEFAULT[0]);
         std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     if let Some(file) = &options.plot {
@@ -119,8 +122,10 @@ fn write(options: &Options, outcomes: &[Outcome]) -> Result<(), String> {
     Ok(())
 }
 
-/// Failure, if any contender failed or recorded something else than what ran.
-fn verdict(outcomes: &[Outcome]) -> ExitCode {
+/// Failure, if any contender failed, or recorded something else than what ran. That telemetry_rt
+/// has dropped spans is told, and a failure if that is asked for: on a machine that does other things
+/// its drain may have to wait.
+fn verdict(outcomes: &[Outcome], strict: bool) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for outcome in outcomes {
         for series in &outcome.series {
@@ -129,6 +134,13 @@ fn verdict(outcomes: &[Outcome]) -> ExitCode {
                 let contender = series.contender;
                 eprintln!("compare: {workload} ({workers}), {contender}: {complaint}");
                 code = ExitCode::FAILURE;
+            }
+            let dropped = series.own_drops();
+            if dropped > 0 {
+                let (workload, workers) = (outcome.event.workload, outcome.event.workers);
+                let contender = series.contender;
+                eprintln!("compare: {workload} ({workers}), {contender}: {dropped} spans dropped");
+                code = if strict { ExitCode::FAILURE } else { code };
             }
         }
     }

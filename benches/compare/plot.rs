@@ -133,7 +133,9 @@ fn draw_legend<'a>(area: &Area<'a>, rows: &[Row], workers: usize) -> Drawn<'a> {
         1 => "1 worker".to_owned(),
         more => format!("{more} workers"),
     };
-    let title = format!("CPU time relative to plain tokio, {workers} (left is less)");
+    let title = format!(
+        "Cost relative to plain tokio, {workers}: processor time, or what the row names (left is less)"
+    );
     area.draw(&Text::new(title, (12, 10), (FONT, 15).into_font()))?;
     let shown = MARKS.iter().rev();
     let shown = shown.filter(|mark| ratios_of(rows, mark.contender).next().is_some());
@@ -177,7 +179,7 @@ fn draw_chart<'a>(area: &Area<'a>, rows: &[Row]) -> Drawn<'a> {
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .x_labels(12)
-        .y_labels(rows.len() + 1)
+        .y_labels(rows.len())
         .x_label_formatter(&|ratio| format!("{ratio} ×"))
         .y_label_formatter(&name)
         .label_style((FONT, 13))
@@ -185,6 +187,8 @@ fn draw_chart<'a>(area: &Area<'a>, rows: &[Row]) -> Drawn<'a> {
         .draw()?;
     let last = rows.len().saturating_sub(1);
     let tokio = [SegmentValue::Exact(0), SegmentValue::Exact(rows.len())];
+    let dearer = [(1.0, tokio[0].clone()), (most, tokio[1].clone())];
+    chart.draw_series([Rectangle::new(dearer, BLACK.mix(0.04).filled())])?;
     let line = PathElement::new(tokio.map(|end| (1.0, end)), BLACK.stroke_width(2));
     chart.draw_series([line])?;
     for mark in &MARKS {

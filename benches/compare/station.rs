@@ -7,7 +7,6 @@
 //! What is measured is the processor time of the whole process, until what the contender records
 //! has left by its exporter, and the wall time until the workload is done.
 
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::measure::Stopwatch;
@@ -35,26 +34,28 @@ pub struct Books {
 }
 
 impl Books {
-    /// What is wrong with them, if anything is.
+    /// What is wrong with them, if anything is. Every process has to be counted, and where there
+    /// are spans, each has one, which is exported or known to be dropped.
     pub fn complaint(&self) -> Option<String> {
-        let mut wrong = String::new();
-        let Books { started, ledger } = self;
-        if let Some(processes) = ledger.processes
-            && processes != *started
-        {
-            let _ = write!(wrong, "{started} processes ran, {processes} were counted; ");
-            if ledger.dropped > 0 {
-                let _ = write!(wrong, "{} spans were dropped; ", ledger.dropped);
-            }
+        let Books { started, ledger } = *self;
+        let Ledger {
+            processes,
+            spans,
+            exported,
+            dropped,
+        } = ledger;
+        if let Some(counted) = processes.filter(|counted| *counted != started) {
+            return Some(format!("{started} processes ran, {counted} were counted"));
         }
-        if let Some(spans) = ledger.spans
-            && spans != ledger.exported + ledger.dropped
+        if let (Some(counted), Some(spans)) = (processes, spans)
+            && counted != spans
         {
-            let exported = ledger.exported;
-            let _ = write!(wrong, "{spans} spans ended, {exported} were exported; ");
+            return Some(format!("{counted} processes ran, {spans} had spans"));
         }
-        let wrong = wrong.trim_end_matches("; ");
-        (!wrong.is_empty()).then(|| wrong.to_owned())
+        let spans = spans.filter(|spans| *spans != exported + dropped)?;
+        Some(format!(
+            "{spans} spans ended, {exported} were exported and {dropped} dropped"
+        ))
     }
 }
 

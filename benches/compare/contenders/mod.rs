@@ -28,8 +28,8 @@ use tracing_otel::Traced;
 /// What all others are compared with.
 pub type Baseline = OnTokio<Plain>;
 
-/// All contenders, the one that the others are compared with first.
-pub const NAMES: [&str; 9] = [
+/// Those that take part unless others are asked for, the one that they are compared with first.
+pub const BY_DEFAULT: [&str; 9] = [
     "tokio",
     "smol",
     "inert",
@@ -41,10 +41,20 @@ pub const NAMES: [&str; 9] = [
     "tracing-otel",
 ];
 
+/// tokio again. What it differs by is noise.
+const CONTROL: &str = "control";
+
+/// All contenders.
+pub fn names() -> Vec<&'static str> {
+    let mut names = BY_DEFAULT.to_vec();
+    names.push(CONTROL);
+    names
+}
+
 /// A contender that runs in this process; `None` if there is none of the name.
 pub fn here(name: &str) -> Option<Box<dyn Station>> {
     Some(match name {
-        "tokio" => Box::new(Here::<OnTokio<Plain>>::new()),
+        "tokio" | CONTROL => Box::new(Here::<OnTokio<Plain>>::new()),
         "smol" => Box::new(Here::<Smol>::new()),
         "metrics" => Box::new(Here::<Ours<Metrics>>::new()),
         "full" => Box::new(Here::<Ours<Full>>::new()),

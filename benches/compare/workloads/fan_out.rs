@@ -10,11 +10,11 @@ const TASKS: usize = 200;
 
 /// Turns of [`spin`] that take about a microsecond on a machine of 2026. A fixed number, so that
 /// all contenders have the same to do.
-pub const TURNS_PER_MICROSECOND: u64 = 600;
+pub const TURNS_PER_MICROSECOND: u64 = 900;
 
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
-        Workload::new("fan_out_1us", 2_000, |_| {
+        Workload::new("fan_out_1us", 4_000, |_| {
             Box::new(|runtime, size| fan_out(runtime, size, 1))
         }),
         Workload::new("fan_out_10us", 400, |_| {

@@ -6,7 +6,7 @@ use crate::runtime::Runtime;
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("runtime_start_stop", 20, |_| Box::new(start_stop)),
-        Workload::new("block_on", 10_000, |_| Box::new(block_on)),
+        Workload::new("block_on", 50_000, |_| Box::new(block_on)),
     ]
 }
 

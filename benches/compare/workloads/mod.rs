@@ -36,7 +36,7 @@ pub enum Measured {
     Cpu,
     /// Figures of its own, with these names and this unit.
     Own(&'static [&'static str], &'static str),
-    /// The same, but each sample wants a process in which nothing was before.
+    /// The same, but it wants a process in which nothing was before, and one sample is enough.
     Fresh(&'static [&'static str], &'static str),
 }
 

@@ -12,7 +12,7 @@ use crate::runtime::Runtime;
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("round_trip_external", 500, round_trip),
-        Workload::new("remote_spawn", 6_000, |_| Box::new(remote_spawn)),
+        Workload::new("remote_spawn", 12_000, |_| Box::new(remote_spawn)),
     ]
 }
 

@@ -14,9 +14,9 @@ use crate::runtime::Runtime;
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("ping_pong_raw", 20_000, |_| Box::new(ping_pong_raw)),
-        Workload::new("ping_pong_mpsc", 10_000, |_| Box::new(ping_pong_mpsc)),
+        Workload::new("ping_pong_mpsc", 20_000, |_| Box::new(ping_pong_mpsc)),
         Workload::new("ping_pong_oneshot", 4_000, |_| Box::new(ping_pong_oneshot)),
-        Workload::new("request_reply", 10_000, |_| Box::new(request_reply)),
+        Workload::new("request_reply", 20_000, |_| Box::new(request_reply)),
         Workload::new("wake_storm", 20_000, |_| Box::new(wake_storm)),
     ]
 }

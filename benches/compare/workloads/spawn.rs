@@ -11,8 +11,8 @@ const BATCH: usize = 1000;
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("spawn_join", 10_000, |_| Box::new(spawn_join)),
-        Workload::new("spawn_block_on", 5_000, |_| Box::new(spawn_block_on)),
-        Workload::new("chained_spawn", 10_000, |_| Box::new(chained_spawn)),
+        Workload::new("spawn_block_on", 10_000, |_| Box::new(spawn_block_on)),
+        Workload::new("chained_spawn", 20_000, |_| Box::new(chained_spawn)),
         Workload::new("spawn_await", 10_000, |_| Box::new(spawn_await)),
     ]
 }

@@ -14,13 +14,13 @@ pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("spawn_detached", 10_000, |_| Box::new(spawn_detached)),
         Workload::new("spawn_many_local", 10_000, |_| Box::new(spawn_many_local)),
-        Workload::new("spawn_many_remote_idle", 5_000, |_| {
+        Workload::new("spawn_many_remote_idle", 10_000, |_| {
             Box::new(spawn_many_remote)
         }),
-        Workload::new("spawn_many_remote_busy1", 5_000, |runtime| {
+        Workload::new("spawn_many_remote_busy1", 1_000, |runtime| {
             busy(runtime, yielding::<R>)
         }),
-        Workload::new("spawn_many_remote_busy2", 5_000, |runtime| {
+        Workload::new("spawn_many_remote_busy2", 500, |runtime| {
             busy(runtime, respawning::<R>)
         }),
     ]

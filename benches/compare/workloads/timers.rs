@@ -13,13 +13,13 @@ use crate::runtime::Runtime;
 pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("sleep_cancel", 10_000, |runtime| sleep_cancel(runtime, 0)),
-        Workload::new("sleep_cancel_1k", 10_000, |runtime| {
+        Workload::new("sleep_cancel_1k", 30_000, |runtime| {
             sleep_cancel(runtime, 1_000)
         }),
-        Workload::new("sleep_cancel_100k", 10_000, |runtime| {
+        Workload::new("sleep_cancel_100k", 30_000, |runtime| {
             sleep_cancel(runtime, 100_000)
         }),
-        Workload::new("timeout_ready", 20_000, |_| Box::new(timeout_ready)),
+        Workload::new("timeout_ready", 100_000, |_| Box::new(timeout_ready)),
         Workload::new("sleep_expire_100k", 100_000, |_| Box::new(sleep_expire)),
         Workload::new("interval_ticks", 2_000, |_| Box::new(interval_ticks)),
     ]

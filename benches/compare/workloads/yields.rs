@@ -12,7 +12,7 @@ pub fn all<R: Runtime>() -> Vec<Workload<R>> {
     vec![
         Workload::new("yield_many", 50_000, |_| Box::new(yield_many)),
         Workload::new("yield_one", 10_000, |_| Box::new(yield_one)),
-        Workload::new("self_wake", 50_000, |_| Box::new(self_wake)),
+        Workload::new("self_wake", 100_000, |_| Box::new(self_wake)),
     ]
 }
 
