@@ -23,6 +23,8 @@ cargo bench --bench compare -- --workers 2,4,8 --only spawn_join,tcp_echo --cont
   --json FILE           writes all figures
   --plot FILE           writes the ratios as a picture (SVG)
   --list                names of workloads and contenders
+
+With no argument at all, as `cargo test --all-targets` runs it, it does what --quick says.
 ";
 
 /// What is to be done.
@@ -58,7 +60,7 @@ pub fn parse() -> Result<Command, lexopt::Error> {
         contenders: contenders::BY_DEFAULT.to_vec(),
         workers: Vec::new(),
         samples: 0,
-        quick: false,
+        quick: std::env::args_os().len() <= 1,
         strict: false,
         json: None,
         plot: None,

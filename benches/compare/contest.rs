@@ -2,12 +2,17 @@
 //!
 //! A round is one sample of each, in an order that changes from round to round, so that what
 //! disturbs the machine for longer than a sample disturbs all of them. Ratios are those of the
-//! samples of one round.
+//! samples of one round. Every few rounds all contenders are started anew: which threads come to
+//! share a processor is decided when they start, and may make a factor of two for as long as they
+//! live.
 
 use crate::contenders::{self, Baseline};
 use crate::station::{Books, Sample, Station};
 use crate::statistics::Quartiles;
 use crate::workloads::{self, Measured};
+
+/// Rounds until all are started anew.
+const SITTING: usize = 3;
 
 /// What is run.
 #[derive(Clone, Copy)]
@@ -104,6 +109,13 @@ impl Series {
         }
     }
 
+    fn add(&mut self, books: Option<Books>) {
+        self.books = match (self.books, books) {
+            (Some(before), Some(books)) => Some(before.and(books)),
+            (before, books) => before.or(books),
+        };
+    }
+
     fn is_out(&self) -> bool {
         self.failure.is_some() || self.excuse.is_some()
     }
@@ -147,17 +159,27 @@ pub fn run(
     let mut entrants: Vec<Entrant<'_>> = entrants
         .map(|(name, station)| Entrant::new(name, station.as_mut(), event))
         .collect();
+    let mut left = event.samples;
+    while left > 0 {
+        let rounds = left.min(SITTING);
+        sitting(event, &mut entrants, order, rounds);
+        left -= rounds;
+    }
+    Outcome {
+        event,
+        series: entrants.into_iter().map(|entrant| entrant.series).collect(),
+    }
+}
+
+/// All are started, run so many rounds, and are ended.
+fn sitting(event: Event, entrants: &mut [Entrant<'_>], order: &mut Order, rounds: usize) {
     entrants.iter_mut().for_each(|entrant| entrant.begin(event));
-    for _ in 0..event.samples {
+    for _ in 0..rounds {
         for place in order.next(entrants.len()) {
             entrants[place].sample(event);
         }
     }
     entrants.iter_mut().for_each(Entrant::end);
-    Outcome {
-        event,
-        series: entrants.into_iter().map(|entrant| entrant.series).collect(),
-    }
 }
 
 impl<'a> Entrant<'a> {
@@ -193,7 +215,7 @@ impl<'a> Entrant<'a> {
             return;
         }
         match self.station.end() {
-            Ok(books) => self.series.books = books,
+            Ok(books) => self.series.add(books),
             Err(reason) => self.note(Err(reason)),
         }
     }

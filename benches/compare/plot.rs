@@ -91,6 +91,9 @@ pub fn draw(outcomes: &[Outcome], file: &Path) -> Result<(), String> {
     let shown = outcomes.iter();
     let shown = shown.filter(|outcome| Some(outcome.event.workers) == workers);
     let rows: Vec<Row> = shown.flat_map(rows).collect();
+    if rows.is_empty() {
+        return Err("there is nothing to draw".to_owned());
+    }
     let height = LEGEND + ROW * rows.len() as u32 + SCALE;
     let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     let drawn = draw_all(&area, &rows, workers.unwrap_or(1));
@@ -151,6 +154,7 @@ fn draw_legend<'a>(area: &Area<'a>, rows: &[Row], workers: usize) -> Drawn<'a> {
 }
 
 fn draw_chart<'a>(area: &Area<'a>, rows: &[Row]) -> Drawn<'a> {
+    let last = rows.len() - 1;
     let ratios = || {
         rows.iter()
             .flat_map(|row| &row.ratios)
@@ -166,13 +170,11 @@ fn draw_chart<'a>(area: &Area<'a>, rows: &[Row]) -> Drawn<'a> {
         // From top to bottom.
         .build_cartesian_2d(
             (least..most).log_scale().base(2.0),
-            (0..rows.len()).into_segmented(),
+            (0..last).into_segmented(),
         )?;
     let name = |row: &SegmentValue<usize>| match row {
-        SegmentValue::CenterOf(index) if *index < rows.len() => {
-            rows[rows.len() - 1 - index].name.clone()
-        }
-        _ => String::new(),
+        SegmentValue::CenterOf(index) => rows[last - index].name.clone(),
+        SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
     };
     chart
         .configure_mesh()
@@ -185,8 +187,7 @@ fn draw_chart<'a>(area: &Area<'a>, rows: &[Row]) -> Drawn<'a> {
         .label_style((FONT, 13))
         .x_desc("ratio to tokio, logarithmic")
         .draw()?;
-    let last = rows.len().saturating_sub(1);
-    let tokio = [SegmentValue::Exact(0), SegmentValue::Exact(rows.len())];
+    let tokio = [SegmentValue::Exact(0), SegmentValue::Last];
     let dearer = [(1.0, tokio[0].clone()), (most, tokio[1].clone())];
     chart.draw_series([Rectangle::new(dearer, BLACK.mix(0.04).filled())])?;
     let line = PathElement::new(tokio.map(|end| (1.0, end)), BLACK.stroke_width(2));

@@ -34,6 +34,21 @@ pub struct Books {
 }
 
 impl Books {
+    /// Those of two times one after the other.
+    pub fn and(self, later: Books) -> Books {
+        let sum = |first: Option<u64>, second: Option<u64>| Some(first? + second?);
+        let (first, second) = (self.ledger, later.ledger);
+        Books {
+            started: self.started + later.started,
+            ledger: Ledger {
+                processes: sum(first.processes, second.processes),
+                spans: sum(first.spans, second.spans),
+                exported: first.exported + second.exported,
+                dropped: first.dropped + second.dropped,
+            },
+        }
+    }
+
     /// What is wrong with them, if anything is. Every process has to be counted, and where there
     /// are spans, each has one, which is exported or known to be dropped.
     pub fn complaint(&self) -> Option<String> {

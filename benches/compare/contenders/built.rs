@@ -3,26 +3,31 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// A package below `benches/` whose program [serves](crate::child::serve).
 pub struct Built {
     name: &'static str,
     /// Flags for the compiler, beside those of the environment.
     flags: &'static str,
+    /// Where it is, once it was built, or why it was not.
+    program: OnceLock<Result<PathBuf, String>>,
 }
 
-const ALL: [Built; 2] = [
-    Built {
-        name: "inert",
-        flags: "",
-    },
-    Built {
-        name: "dial9",
-        flags: "--cfg tokio_unstable",
-    },
+static ALL: [Built; 2] = [
+    Built::new("inert", ""),
+    Built::new("dial9", "--cfg tokio_unstable"),
 ];
 
 impl Built {
+    const fn new(name: &'static str, flags: &'static str) -> Built {
+        Built {
+            name,
+            flags,
+            program: OnceLock::new(),
+        }
+    }
+
     pub fn named(name: &str) -> Option<&'static Built> {
         ALL.iter().find(|built| built.name == name)
     }
@@ -34,19 +39,17 @@ impl Built {
     ///
     /// When it does not build.
     pub fn program(&self) -> Result<PathBuf, String> {
+        self.program.get_or_init(|| self.build()).clone()
+    }
+
+    fn build(&self) -> Result<PathBuf, String> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("benches")
             .join(self.name);
         let target = target_folder()?.join("compare").join(self.name);
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--locked",
-                "--manifest-path",
-            ])
+            .args(["build", "--quiet", "--release", "--manifest-path"])
             .arg(package.join("Cargo.toml"))
             .arg("--target-dir")
             .arg(&target)
