@@ -41,6 +41,7 @@ const UNSAFE: &[(&str, &str)] = &[
         "executor/src/scheduler/tasks.rs",
         "a scheduler without a count",
     ),
+    ("executor/src/sync/spin.rs", "the promise of a lock"),
     ("executor/src/task/cell.rs", "the allocation of a task"),
     ("executor/src/task/harness.rs", "a poll"),
     ("executor/src/task/join.rs", "reading the output"),

@@ -3,6 +3,7 @@
 //! A task is registered when it is spawned and leaves when it is complete, before the reference
 //! of its life is released: what is found here under the lock is alive. The registry is sharded,
 //! so that workers that spawn seldom meet; a task stays in the shard of the thread that spawned it.
+//! Who looks at all tasks lets go of the lock now and then, since spawners spin for it.
 
 use std::cell::Cell;
 use std::sync::Weak;
@@ -13,13 +14,13 @@ use slab::Slab;
 
 use telemetry_rt_telemetry::record::{TaskView, Viewer};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, SpinLock};
 use crate::task::{LiveTask, Notified, Slot};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    shards: Box<[CachePadded<SpinLock<Shard>>]>,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +60,11 @@ impl Registry {
     pub(crate) fn close(&self) -> Vec<Notified> {
         let mut idle = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.closed = true;
-            idle.extend(shard.tasks.iter().filter_map(|(_, task)| {
+            shard.lock().closed = true;
+            visit(shard, |task| {
                 // SAFETY: the task is in this registry, whose lock is held.
-                unsafe { task.cancel() }
-            }));
+                idle.extend(unsafe { task.cancel() });
+            });
         }
         idle
     }
@@ -77,14 +77,13 @@ impl Registry {
             .sum()
     }
 
-    /// What is to be seen of all of them. A shard is locked while its tasks are looked at.
+    /// What is to be seen of all of them. Tasks that come or go meanwhile may be left out.
     pub(crate) fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
         for shard in &self.shards {
-            let shard = shard.lock();
-            into.extend(shard.tasks.iter().map(|(_, task)| {
+            visit(shard, |task| {
                 // SAFETY: the task is in this registry, whose lock is held.
-                unsafe { task.view(viewer) }
-            }));
+                into.push(unsafe { task.view(viewer) });
+            });
         }
     }
 
@@ -92,6 +91,23 @@ impl Registry {
         self.shards
             .iter()
             .all(|shard| shard.lock().tasks.is_empty())
+    }
+}
+
+/// So many places of a shard are looked at under one hold of its lock, for which spawners wait.
+const AT_ONCE: usize = 32;
+
+/// Shows all tasks that are in the shard from beginning to end. The lock is held during each look.
+fn visit(shard: &SpinLock<Shard>, mut look: impl FnMut(&LiveTask)) {
+    let mut next = 0;
+    loop {
+        let shard = shard.lock();
+        if next >= shard.tasks.capacity() {
+            return;
+        }
+        let places = next..next + AT_ONCE;
+        places.filter_map(|key| shard.tasks.get(key)).for_each(&mut look);
+        next += AT_ONCE;
     }
 }
 

@@ -8,6 +8,15 @@
 #[cfg(not(loom))]
 pub(crate) use real::*;
 
+#[cfg(not(loom))]
+mod spin;
+
+/// To the model checker a lock is a lock.
+#[cfg(loom)]
+pub(crate) use model::Mutex as SpinLock;
+#[cfg(not(loom))]
+pub(crate) use spin::SpinLock;
+
 #[cfg(loom)]
 pub(crate) use model::{AtomicBool, AtomicPtr, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
 

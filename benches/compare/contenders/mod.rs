@@ -1,7 +1,6 @@
 //! Who takes part, and how each is started: in this process, or as a child.
 
 mod count;
-mod null;
 mod on_tokio;
 mod otel_api;
 mod ours;

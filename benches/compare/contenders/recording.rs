@@ -8,9 +8,9 @@ use telemetry_rt::otel::{NameList, Otel, Report};
 use telemetry_rt::runtime::{Builder, Runtime};
 
 use super::count::Count;
-use super::null::Null;
 use super::ours::Recording;
 use crate::runtime::Ledger;
+use telemetry_rt::otel::otlp::Discard;
 
 /// Long enough for any drain; one that takes longer is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl Recording for Metrics {
 fn start(builder: &mut Builder, names: NameList) -> Count {
     let count = Count::default();
     let otel = Otel::builder()
-        .exporter(Null)
+        .exporter(Discard::new())
         .exporter(count.clone())
         .sampler(Sampler::AlwaysOn)
         .task_names(names.clone())
