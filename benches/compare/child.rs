@@ -23,7 +23,12 @@ pub fn serve(station: &mut dyn Station) {
     }
 }
 
-fn obey(station: &mut dyn Station, line: &str) -> Result<String, String> {
+/// Does what one line says, and answers.
+///
+/// # Errors
+///
+/// Why it was not done.
+pub fn obey(station: &mut dyn Station, line: &str) -> Result<String, String> {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         ["begin", workload, workers] => {

@@ -19,6 +19,9 @@ mod station;
 #[path = "../../compare/workloads/mod.rs"]
 mod workloads;
 
+#[cfg(test)]
+mod tests;
+
 use ours::{Ours, Recording};
 use runtime::Ledger;
 use station::Here;
