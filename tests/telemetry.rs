@@ -704,6 +704,29 @@ fn every_completion_is_in_the_metrics_before_its_joiner_goes_on() {
 }
 
 #[test]
+fn a_span_of_the_users_does_not_wait_for_what_was_spawned_in_it() {
+    let exporter = opentelemetry_sdk::trace::InMemorySpanExporter::default();
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let seen = Observed::new(Builder::new_current_thread()).run(async {
+        // Such a span ends when nobody keeps it any more.
+        let inside = |_| named("child").spawn(async {});
+        let child = provider.tracer("library").in_span("request", inside);
+        let ended = exporter.get_finished_spans().unwrap();
+        assert_eq!(ended.len(), 1, "before the child was polled");
+        child.await.unwrap();
+    });
+    let request = &exporter.get_finished_spans().unwrap()[0];
+    let child = seen.named("child");
+    assert_eq!(child.parent_span_id, request.span_context.span_id());
+    assert_eq!(
+        child.span_context.trace_id(),
+        request.span_context.trace_id()
+    );
+}
+
+#[test]
 fn a_foreign_provider_sees_the_task_as_the_parent_of_its_spans() {
     let exporter = opentelemetry_sdk::trace::InMemorySpanExporter::default();
     let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()

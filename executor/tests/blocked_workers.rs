@@ -83,3 +83,37 @@ fn timers_go_on_when_the_worker_that_waited_for_them_is_blocked() {
         }
     }
 }
+
+/// The owner of a long queue takes tasks off it all the time, which makes thefts fail.
+#[test]
+fn of_a_long_queue_of_short_tasks_others_get_some() {
+    let runtime = multi(2);
+    let threads = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+    let both = Arc::new(AtomicBool::new(false));
+    let root = runtime.spawn({
+        let (threads, both) = (Arc::clone(&threads), Arc::clone(&both));
+        async move {
+            let tasks: Vec<_> = (0..20_000)
+                .map(|number| {
+                    let (threads, both) = (Arc::clone(&threads), Arc::clone(&both));
+                    spawn(async move {
+                        let start = Instant::now();
+                        while !both.load(SeqCst) && start.elapsed() < Duration::from_secs(10) {
+                            if number % 64 == 0 {
+                                let mut threads = threads.lock().unwrap();
+                                threads.insert(thread::current().id());
+                                both.store(threads.len() == 2, SeqCst);
+                            }
+                            yield_now().await;
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        }
+    });
+    runtime.block_on(root).unwrap();
+    assert!(both.load(SeqCst), "one worker had them all");
+}

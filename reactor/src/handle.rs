@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-/// A reference to the reactor of one runtime. Every socket, timer and signal keeps one.
+/// A reference to the reactor of one runtime. Every socket and signal keeps one.
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 

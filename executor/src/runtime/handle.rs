@@ -122,8 +122,8 @@ impl Handle {
     /// Spawns a future: it runs at once, on the workers of the runtime, whether its handle is
     /// awaited or not.
     ///
-    /// Cost: some 250 bytes and the future, taken from what tasks have left that ended before; one
-    /// time in dozens a lock.
+    /// Cost: some 250 bytes and the future, taken from what tasks have left that ended before, and
+    /// the lock of a list; on a thread that is no worker, that of the injector.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where

@@ -2,6 +2,7 @@
 //! leave the thread that a task is about to block.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle as ThreadHandle;
@@ -39,7 +40,10 @@ impl WorkerThreads {
     pub(crate) fn start(&self, handle: &Handle, core: Core) -> Result<(), Refused> {
         // Relaxed: a number for a name.
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-worker-{number}", (self.config.thread_name)());
+        // The user's; if it panics the worker still has to run.
+        let name = catch_unwind(AssertUnwindSafe(|| (self.config.thread_name)()));
+        let name = name.unwrap_or_else(|_| String::from("telemetry-rt"));
+        let name = format!("{name}-worker-{number}");
         // The core goes through a place that both sides reach, so that it is not lost when the
         // thread cannot be started.
         let place = Arc::new(Mutex::new(Some(core)));

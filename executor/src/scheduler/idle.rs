@@ -149,6 +149,12 @@ impl Idle {
 
     // ----- for workers -----
 
+    /// Whether a further one would be refused.
+    pub(crate) fn enough_search(&self) -> bool {
+        let searching = self.counts().searching();
+        searching > 0 && searching >= self.most_searching
+    }
+
     /// A worker without tasks begins to search. Refused when enough of them search already.
     pub(crate) fn start_search(&self) -> bool {
         let refused = self.counts().searching() >= self.most_searching;

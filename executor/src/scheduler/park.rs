@@ -18,7 +18,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use telemetry_rt_reactor::{self as reactor, Turn};
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 const EMPTY: u64 = 0;
 const NOTIFIED: u64 = 1;
@@ -119,7 +119,13 @@ impl Parker {
     /// Waits for a notification or for an event, and says where. May return for no reason: the
     /// caller looks around and parks again.
     pub(crate) fn park(&self, driver: &SharedDriver) -> (Place, Turn) {
-        match driver.driver.try_lock() {
+        let guard = driver.driver.try_lock().or_else(|| {
+            // Whoever has left the driver since then may have spared this worker, because it was there
+            // itself a moment ago: pairs with the fence in `Idle::someone_must_watch`.
+            fence(Ordering::SeqCst);
+            driver.driver.try_lock()
+        });
+        match guard {
             Some(guard) => (Place::Driver, self.park_in_driver(driver, guard)),
             None => (Place::Thread, self.park_on_thread(driver.handle(), None)),
         }

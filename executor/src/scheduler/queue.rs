@@ -58,6 +58,11 @@ pub(super) struct Queue<T> {
     of: PhantomData<std::cell::Cell<T>>,
 }
 
+/// How many tasks one theft brings at the most.
+const MOST_AT_ONCE: u64 = 64;
+/// How often a theft is tried.
+const ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 8 };
+
 /// The thieves' end.
 pub(super) struct Stealer<T> {
     shared: Arc<Shared>,
@@ -117,17 +122,22 @@ impl<T: Send> Queue<T> {
         self.shared.head.load(Ordering::Relaxed) == self.tail()
     }
 
-    /// Steals half of what `victim` has, one task of it to run now. Says how many there were.
+    /// Steals half of what `victim` has, but no more than [`MOST_AT_ONCE`], one task of it to run now.
+    /// Says how many there were.
+    ///
+    /// A theft fails if the owner pops while it goes on. So each further attempt takes half as many,
+    /// and after some the thief looks elsewhere: it is not the only one who has to be served.
     pub(super) fn steal_from(&self, victim: &Stealer<T>) -> Option<(T, usize)> {
         let theirs = &victim.shared;
-        loop {
+        for attempt in 0..ATTEMPTS {
             let (head, tail) = theirs.ends();
             if head == tail {
                 return None;
             }
             let ring = theirs.ring_of_another();
             // No longer than the ring: the head may have moved on since it was read.
-            let half = (tail - head).div_ceil(2).min(ring.len() as u64);
+            let most = (MOST_AT_ONCE >> attempt).clamp(1, ring.len() as u64);
+            let half = (tail - head).div_ceil(2).min(most);
             let first = slot(ring, head).load(Ordering::Relaxed);
             self.copy(ring, head + 1, half as usize - 1);
             // Release: the owner, who sees that the slots are free, writes them after they were
@@ -145,6 +155,7 @@ impl<T: Send> Queue<T> {
                 return Some((first, half as usize));
             }
         }
+        None
     }
 
     /// Copies slots behind the tail, where nobody looks before they are published.
@@ -160,7 +171,8 @@ impl<T: Send> Queue<T> {
     fn move_head(&self, head: u64) -> Result<(), u64> {
         let place = &self.shared.head;
         if !self.has_thieves {
-            place.store(head + 1, Ordering::Relaxed);
+            // Release: as below, for those who ask for the length.
+            place.store(head + 1, Ordering::Release);
             return Ok(());
         }
         // Release: who sees this head sees a tail that is not before it.
@@ -326,9 +338,11 @@ mod tests {
     fn a_theft_of_more_than_the_thief_has_room_for_makes_room() {
         let (queue, thief) = (Queue::new(true), Queue::new(true));
         (0..4 * FIRST).for_each(|number| queue.push(number));
-        thief.push(usize::MAX);
-        assert_eq!(thief.steal_from(&queue.stealer()), Some((0, 2 * FIRST)));
-        let kept = std::iter::once(usize::MAX).chain(1..2 * FIRST);
+        let own = FIRST - 8;
+        (0..own).for_each(|_| thief.push(usize::MAX));
+        let most = MOST_AT_ONCE as usize;
+        assert_eq!(thief.steal_from(&queue.stealer()), Some((0, most)));
+        let kept = std::iter::repeat_n(usize::MAX, own).chain(1..most);
         assert_eq!(drain(&thief), kept.collect::<Vec<_>>());
     }
 

@@ -210,6 +210,12 @@ impl Shared {
         queues.chain([self.injector.progress()])
     }
 
+    /// Whether a worker that has just listed itself as a sleeper has to get up again. As long as enough
+    /// others search it has not: the last of them looks again.
+    pub(super) fn has_work_nobody_looks_for(&self) -> bool {
+        !self.injector.is_empty() || (self.has_work() && !self.idle.enough_search())
+    }
+
     /// Whether there is a task that some other worker than its owner could run.
     pub(super) fn has_work(&self) -> bool {
         !self.injector.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())

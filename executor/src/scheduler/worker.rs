@@ -210,7 +210,7 @@ impl WorkerThread {
         }) else {
             return;
         };
-        if self.shared().has_work() {
+        if self.shared().has_work_nobody_looks_for() {
             self.get_up(index);
             return;
         }
@@ -233,8 +233,7 @@ impl WorkerThread {
     fn park(&self, index: usize) -> Place {
         let shared = self.shared();
         if shared.idle.is_watcher(index) {
-            self.watch(index);
-            return Place::Thread;
+            return self.watch(index);
         }
         let (place, turn) = shared.parkers[index].park(&shared.driver);
         self.with_scribe(|scribe| count_turn(scribe, turn));
@@ -244,24 +243,26 @@ impl WorkerThread {
     /// Leaves the driver to whoever has left it to run a task, as long as that one comes back to it
     /// soon. If not, or if somebody waits in it and nothing happens, the watch is over: the next
     /// park is in the driver, if it is free. While there is work, this worker watches that, too.
-    fn watch(&self, index: usize) {
+    fn watch(&self, index: usize) -> Place {
         let shared = self.shared();
         let turns = shared.driver.turns();
         let turn = shared.parkers[index].park_on_thread(shared.reactor(), Some(WATCH));
         self.with_scribe(|scribe| count_turn(scribe, turn));
         if shared.driver.turns() != turns {
-            return;
+            return Place::Thread;
         }
         if shared.has_work() {
             let turn = shared.driver.look();
             self.with_scribe(|scribe| count_turn(scribe, turn));
-            return;
+            // Others may have gone to sleep without the driver, because it was being looked at.
+            return Place::Driver;
         }
         shared.idle.stop_watching(index);
         if shared.has_work() {
             // It was pushed just now, by somebody who relied on this watch.
             shared.share_work();
         }
+        Place::Thread
     }
 
     /// Whether this worker watches, and somebody has work for others and does not get on.
@@ -339,7 +340,13 @@ impl WorkerThread {
     /// Moves the worker to another thread, because this one is about to be blocked. From here on
     /// this thread is no worker: what it wakes or spawns goes to the injector, and its timers are
     /// those of a foreign thread.
+    ///
+    /// Outside of a poll nothing moves: a waker that blocks is called by a worker which may be listed
+    /// as a sleeper, in the driver, and could not be run elsewhere meanwhile.
     pub(crate) fn move_away(&self) {
+        if try_id().is_none() {
+            return;
+        }
         let Some(core) = self.take_core() else {
             return;
         };

@@ -1,4 +1,5 @@
-//! A lock for moments: a few instructions under it, taken twice by each task.
+//! A lock for moments: a few instructions under it, taken twice by each task. (When what it guards has
+//! to grow, it is held for as long as that takes; others then give their processor away.)
 //!
 //! A mutex that can sleep pays for that with a second read-modify-write, when it is let go; this one
 //! is let go by a store. In return nobody may hold it for long: who finds it taken spins, and after a

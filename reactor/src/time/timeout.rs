@@ -24,8 +24,9 @@ use std::time::Duration;
 /// The future is polled first: if it is ready when the time is over, its output counts. With a
 /// `duration` too long to be expressed as an [`Instant`] there is no limit.
 ///
-/// The limit is never too short. Where the first poll comes much later than this call, the limit
-/// may be up to 20 ms too long; if that matters, use [`timeout_at`].
+/// Where the first poll comes much later than this call, the limit may be up to 60 ms too long; and
+/// it counts from that poll if a clock was paused for the first time in between. If that matters, use
+/// [`timeout_at`].
 ///
 /// Cost: a few nanoseconds when the future is ready at its first poll; what
 /// [`sleep`](super::sleep) costs besides, when it is pending.
@@ -123,7 +124,12 @@ impl Delay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
         if let Delay::Limited(limit) = self {
             let now = limit.home.now();
-            let made = now.checked_sub(limit.made.passed_at_least());
+            // What has passed was real time: of no meaning to a clock that was paused meanwhile.
+            let passed = match clock::all_run() {
+                true => limit.made.passed_at_least(),
+                false => Duration::ZERO,
+            };
+            let made = now.checked_sub(passed);
             *self = limit.begin(made.unwrap_or(now), now);
         }
         match self {

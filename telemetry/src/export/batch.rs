@@ -62,22 +62,20 @@ impl<'a> SpanBatch<'a> {
     }
 
     /// The spans as [`spans`](SpanBatch::spans), to be kept. They are copied if there are other
-    /// exporters to come; if not, the batch has none from then on.
+    /// exporters to come; if not, whoever asks again has them made again.
     pub fn to_spans(&mut self) -> Vec<SpanData> {
-        let spans = match self.spans.take() {
+        if self.has_followers {
+            return self.spans().to_vec();
+        }
+        match self.spans.take() {
             Some(spans) => spans,
             None => self.convert(),
-        };
-        self.spans = Some(match self.has_followers {
-            true => spans.clone(),
-            false => Vec::new(),
-        });
-        spans
+        }
     }
 
     fn convert(&mut self) -> Vec<SpanData> {
-        let mut spans = std::mem::take(&mut self.taken.users);
-        spans.reserve_exact(self.size - spans.len());
+        let mut spans = Vec::with_capacity(self.size);
+        spans.extend_from_slice(&self.taken.users);
         if let Some(converter) = &mut self.converter {
             for (records, calendar) in self.taken.chunks.iter().flat_map(Chunk::sections) {
                 let converted = records.iter();
@@ -102,12 +100,8 @@ impl<'a> SpanBatch<'a> {
     /// Records, what converts them, and users' spans.
     #[cfg(feature = "otlp")]
     pub(super) fn parts(&mut self) -> (&[Chunk], Option<&mut Converter>, &[SpanData]) {
-        let records: usize = self.taken.chunks.iter().map(Chunk::len).sum();
-        let users = match &self.spans {
-            Some(spans) => spans.get(..self.size - records).unwrap_or_default(),
-            None => &self.taken.users[..],
-        };
-        (&self.taken.chunks, self.converter.as_deref_mut(), users)
+        let Taken { chunks, users } = &self.taken;
+        (chunks, self.converter.as_deref_mut(), users)
     }
 }
 
@@ -133,12 +127,13 @@ mod tests {
     use crate::export::queue::tests::span;
 
     #[test]
-    fn spans_are_kept_for_those_who_come_after_and_given_away_to_the_last() {
+    fn spans_are_there_for_all_who_ask_also_behind_the_last() {
         let mut batch = SpanBatch::from(vec![span(), span()]);
         assert_eq!(batch.to_spans().len(), 2);
         assert_eq!(batch.spans().len(), 2);
         batch.is_for_the_last();
         assert_eq!(batch.to_spans().len(), 2);
-        assert_eq!((batch.spans().len(), batch.len()), (0, 2));
+        // An exporter that tries again, or that passes on to two others.
+        assert_eq!((batch.to_spans().len(), batch.len()), (2, 2));
     }
 }

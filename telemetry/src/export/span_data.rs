@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
@@ -18,6 +19,8 @@ use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord
 /// Converts spans; knows the kinds of one recorder.
 #[derive(Debug)]
 pub(super) struct Converter {
+    /// Never the same twice: kinds are numbered in each recorder anew.
+    number: u64,
     recorder: Recorder,
     kinds: Vec<Arc<Kind>>,
     limits: SpanLimits,
@@ -32,13 +35,21 @@ impl Converter {
         limits: SpanLimits,
         value_length: Option<usize>,
     ) -> Converter {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Converter {
+            // Relaxed: only uniqueness is asked for.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             recorder,
             kinds: Vec::new(),
             limits,
             value_length,
             scope: scope(),
         }
+    }
+
+    #[cfg(feature = "otlp")]
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The span of a process, or of one of its polls, cut to all limits.

@@ -16,6 +16,7 @@
 use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{self as proto, Span, SpanFlags, status::StatusCode};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 
@@ -54,6 +55,8 @@ static IDLE_BY_REASON: [NumberKey; Waiting::COUNT] = {
 pub(super) struct SpanWriter {
     /// By the numbers of kind and outcome.
     forms: Vec<Form>,
+    /// Whose kinds these are.
+    converter: u64,
 }
 
 /// How the spans of processes of one kind that end in the same way are written.
@@ -70,6 +73,9 @@ enum Form {
     /// By `SpanData`.
     Long,
 }
+
+/// The lengths of outer messages have 28 bits.
+const MOST_BYTES_OF_A_SPAN: usize = 1 << 27;
 
 /// What a span may take beside what is common to many: 62 bytes of ids and times, 15 numbers of at
 /// most 37, a link of 35, a name of 117.
@@ -105,6 +111,10 @@ impl SpanWriter {
 
     #[inline]
     fn form_of(&mut self, record: &SpanRecord, converter: &mut Converter) -> &Form {
+        if self.converter != converter.number() {
+            self.converter = converter.number();
+            self.forms.clear();
+        }
         let place = record.kind as usize * Outcome::COUNT + record.outcome as usize;
         if matches!(self.forms.get(place), None | Some(Form::Unknown)) {
             self.learn(place, record, converter);
@@ -304,10 +314,26 @@ fn write_long(
 ) {
     let mut span = converter.convert(record, calendar);
     shorten_values(&mut span, MOST_CHARACTERS);
-    let message = Span::from(span).encode_to_vec();
+    let mut message = Span::from(span).encode_to_vec();
+    if message.len() > MOST_BYTES_OF_A_SPAN {
+        // Nobody would take it, and its length does not fit: what it says of the process does.
+        message = Span::from(bare(converter.convert(record, calendar))).encode_to_vec();
+    }
     let open = wire.begin(SPAN);
     wire.append(&message);
     wire.close(open);
+}
+
+/// A span without all that users can add to it.
+fn bare(mut span: SpanData) -> SpanData {
+    let dropped = span.attributes.len() as u32;
+    span.attributes.clear();
+    span.dropped_attributes_count = span.dropped_attributes_count.saturating_add(dropped);
+    span.events = SpanEvents::default();
+    span.links = SpanLinks::default();
+    span.name = "".into();
+    span.status = Status::Unset;
+    span
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@
 /// Bytes that a piece may write behind its end.
 const SLACK: usize = SMALL_ROOM;
 
+/// So much memory is kept from one request to the next.
+const MOST_KEPT: usize = 16 << 20;
+
 /// Written bytes, and room for more of them.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
@@ -19,6 +22,10 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn clear(&mut self) {
         self.end = 0;
+        if self.bytes.len() > MOST_KEPT {
+            // One span was very large: that memory is not kept for others.
+            self.bytes = Vec::new();
+        }
     }
 
     pub(super) fn end(&self) -> usize {

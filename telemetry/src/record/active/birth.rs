@@ -2,7 +2,8 @@
 //!
 //! At the spawn it gets its ids and its place. Where a sampler is to be asked it is made there, too, as
 //! the answer may bring attributes. Where that is known beforehand ([`Rule`]) it is made by the first
-//! poll ([`bear`]), until when the process keeps the context of its spawner.
+//! poll ([`bear`]), until when the process keeps the context of its spawner: unless that has a span of
+//! the user's, which would end late.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,7 @@ use telemetry_rt_clock::Ticks;
 use super::account::SpanKeeping;
 use super::ids;
 use super::kind::{Kind, KindRef};
-use super::policy::{Rule, SpanPolicy};
+use super::policy::{Decision, Rule, SpanPolicy};
 use super::settings::Settings;
 use super::span::TaskSpan;
 use super::thread::{self, Polling};
@@ -52,6 +53,17 @@ impl Begun {
             keeping: SpanKeeping::None,
             unborn: None,
             context,
+        }
+    }
+}
+
+impl Decision {
+    /// Nothing is added to what the parent has.
+    fn as_below(sampled: bool, parent: &SpanContext) -> Decision {
+        Decision {
+            sampled,
+            attributes: Vec::new(),
+            trace_state: parent.trace_state().clone(),
         }
     }
 }
@@ -120,10 +132,7 @@ fn is_root(spawner: &SpanContext, birth: Birth<'_>) -> bool {
 ///
 /// A span that a user has begun within the process is a parent like any other.
 fn has_enough_children(spawner: &SpanContext, now: Ticks, settings: &Settings) -> bool {
-    let is_own = |polling: &Polling| {
-        polling.span_id != 0 && spawner.span_id() == SpanId::from(polling.span_id)
-    };
-    let Some(polling) = thread::polling().filter(is_own) else {
+    let Some(polling) = polled_here(spawner) else {
         return false;
     };
     let enough = polling.children >= settings.most_children()
@@ -153,17 +162,32 @@ pub(super) fn begin(
     if current.is_telemetry_suppressed() {
         return None;
     }
-    match rule {
-        Rule::All => Some(conceive(current, birth)),
-        Rule::LikeParent if is_rootless(current) || current.span().span_context().is_sampled() => {
-            Some(conceive(current, birth))
+    let is_known = match rule {
+        Rule::All => true,
+        Rule::LikeParent => {
+            let spawner = current.span();
+            let spawner = spawner.span_context();
+            !spawner.is_valid() || spawner.is_sampled()
         }
-        Rule::LikeParent | Rule::Ask => Some(ask(policy, current, birth, kind)),
-    }
+        Rule::Ask => false,
+    };
+    Some(match is_known && may_be_kept(current) {
+        true => conceive(current, birth),
+        false => ask((policy, rule), current, birth, kind),
+    })
 }
 
-fn is_rootless(context: &Context) -> bool {
-    !context.span().span_context().is_valid()
+/// Whether the context may be kept until the first poll of what is spawned in it. One with a span of
+/// the user's may not: that span ends, for all who rely on its drop, when nobody keeps it any more.
+fn may_be_kept(current: &Context) -> bool {
+    !current.has_active_span() || polled_here(current.span().span_context()).is_some()
+}
+
+/// The poll in progress, if this is the span of its process.
+fn polled_here(span: &SpanContext) -> Option<Polling> {
+    thread::polling().filter(|polling| {
+        polling.span_id != 0 && span.span_id() == SpanId::from(polling.span_id)
+    })
 }
 
 /// Begins a span that is recorded, and about which nobody need be asked: see [`bear`].
@@ -214,12 +238,26 @@ pub(super) fn bear(
     spawner.with_span(span)
 }
 
-/// Begins a span that a sampler decides about.
-fn ask(policy: &dyn SpanPolicy, current: &Context, birth: Birth<'_>, kind: KindRef) -> Begun {
+/// Begins a span at once: one that a sampler decides about, or that hangs below one of the user's.
+fn ask(
+    (policy, rule): (&dyn SpanPolicy, Rule),
+    current: &Context,
+    birth: Birth<'_>,
+    kind: KindRef,
+) -> Begun {
     let place = Place::of(current, birth);
     let trace_id = place.trace_id();
-    let shown = place.shown(current);
-    let decision = policy.sample(&shown, trace_id, kind.name, kind.process_type);
+    let decision = match rule {
+        Rule::Ask => {
+            let shown = place.shown(current);
+            policy.sample(&shown, trace_id, kind.name, kind.process_type)
+        }
+        Rule::All => Decision::as_below(true, &place.parent),
+        Rule::LikeParent => {
+            let parent = &place.parent;
+            Decision::as_below(!parent.is_valid() || parent.is_sampled(), parent)
+        }
+    };
     let flags = match decision.sampled {
         true => place.parent.trace_flags() | TraceFlags::SAMPLED,
         false => place.parent.trace_flags() & !TraceFlags::SAMPLED,

@@ -100,11 +100,12 @@ impl<T> Producer<T> {
                 return Pushed::Refused;
             }
         }
+        let value = make();
         shared.slots[tail & (capacity - 1)].with_mut(|slot| {
             // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
             // `capacity` values; nobody else writes it, and nobody reads it before the store
-            // below. If `make` panics the slot is as empty as before.
-            unsafe { slot.write(MaybeUninit::new(make())) };
+            // below.
+            unsafe { slot.write(MaybeUninit::new(value)) };
         });
         // Release: hands the slot over, with the value written above, to the Acquire in `pop_into`.
         shared.tail.store(tail.wrapping_add(1), Ordering::Release);
