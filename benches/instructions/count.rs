@@ -24,6 +24,9 @@ pub const RUN: &str = "--run";
 /// By how many operations two runs differ. A multiple of all batches.
 const OPERATIONS: u64 = 10_000;
 
+/// How many a run has at most.
+pub const MOST_OPERATIONS: usize = 2 * OPERATIONS as usize;
+
 /// The C library copies and compares by SSE2, which every processor of the architecture has.
 const TUNABLES: &str = "glibc.cpu.hwcaps=\
     -AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-SSSE3";

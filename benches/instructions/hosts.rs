@@ -7,7 +7,7 @@ use std::time::Duration;
 use telemetry_rt::otel::Otel;
 use telemetry_rt::otel::otlp::Discard;
 
-use crate::count::counted_thread;
+use crate::count::{self, counted_thread};
 
 /// How much is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,15 @@ impl Mode {
         Mode::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// What our runtime exports in this mode. Under callgrind all is slow, and to note slow polls
-    /// would be to count what does not happen otherwise.
+    /// What our runtime exports in this mode.
+    ///
+    /// Under callgrind all is slow. To note slow polls would be to count what does not happen
+    /// otherwise; and the drain may sleep through all of a run, so the ring has room for all spans.
     pub fn otel(self) -> Otel {
         let otel = Otel::builder().exporter(Discard::new());
-        let otel = otel.slow_poll(crate::LONG);
+        let otel = otel
+            .slow_poll(crate::LONG)
+            .span_ring(2 * count::MOST_OPERATIONS);
         match self {
             Mode::Full => otel.build(),
             Mode::Metrics | Mode::Tokio => otel.without_spans().build(),
