@@ -29,6 +29,8 @@ pub(crate) struct WorkerThread {
     waking_joiner: Cell<bool>,
     /// Whether it was woken and has run no task since.
     woken_in_vain: Cell<bool>,
+    /// Whether it looks for events: see `at_the_driver`.
+    at_driver: Cell<bool>,
 }
 
 impl WorkerThread {
@@ -52,6 +54,7 @@ impl WorkerThread {
             core: RefCell::new(Some(core)),
             waking_joiner: Cell::new(false),
             woken_in_vain: Cell::new(false),
+            at_driver: Cell::new(false),
         };
         let result = current::enter(&worker, || worker.be_on_duty(index, f));
         (result, worker.core.take())
@@ -169,16 +172,27 @@ impl WorkerThread {
     }
 
     fn look_at_driver(&self) {
-        let mut turn = self.shared().driver.look();
+        let mut turn = self.at_the_driver(|| self.shared().driver.look());
         // Another worker may have gone to sleep without the driver, because it was being looked at.
         self.shared().see_to_the_driver();
         // If another worker is in the driver, it is there for the sockets; timers of this thread
         // may be due before it comes out.
-        turn.timers += self.shared().reactor().fire_due();
+        turn.timers += self.at_the_driver(|| self.shared().reactor().fire_due());
         self.with_scribe(|scribe| {
             scribe.resumed();
             count_turn(scribe, turn);
         });
+        self.share_backlog();
+    }
+
+    /// Looks for events. What they make ready comes in a batch, of which others are told at its end by
+    /// the caller: told at once, another worker would get up for the first and be asleep again before
+    /// the next.
+    fn at_the_driver<R>(&self, look: impl FnOnce() -> R) -> R {
+        let outer = self.at_driver.replace(true);
+        let result = look();
+        self.at_driver.set(outer);
+        result
     }
 
     // ----- running tasks -----
@@ -228,6 +242,7 @@ impl WorkerThread {
         if place == Place::Driver {
             self.shared().see_to_the_driver();
         }
+        self.share_backlog();
     }
 
     fn park(&self, index: usize) -> Place {
@@ -235,7 +250,7 @@ impl WorkerThread {
         if shared.idle.is_watcher(index) {
             return self.watch(index);
         }
-        let (place, turn) = shared.parkers[index].park(&shared.driver);
+        let (place, turn) = self.at_the_driver(|| shared.parkers[index].park(&shared.driver));
         self.with_scribe(|scribe| count_turn(scribe, turn));
         place
     }
@@ -246,13 +261,14 @@ impl WorkerThread {
     fn watch(&self, index: usize) -> Place {
         let shared = self.shared();
         let turns = shared.driver.turns();
-        let turn = shared.parkers[index].park_on_thread(shared.reactor(), Some(WATCH));
+        let parker = &shared.parkers[index];
+        let turn = self.at_the_driver(|| parker.park_on_thread(shared.reactor(), Some(WATCH)));
         self.with_scribe(|scribe| count_turn(scribe, turn));
         if shared.driver.turns() != turns {
             return Place::Thread;
         }
         if shared.has_work() {
-            let turn = shared.driver.look();
+            let turn = self.at_the_driver(|| shared.driver.look());
             self.with_scribe(|scribe| count_turn(scribe, turn));
             // Others may have gone to sleep without the driver, because it was being looked at.
             return Place::Driver;
@@ -306,7 +322,7 @@ impl WorkerThread {
                 core.push_next(task)
             }
         });
-        if queued == Some(true) {
+        if queued == Some(true) && !self.at_driver.get() {
             self.shared().tell_others();
         }
     }
