@@ -106,7 +106,9 @@ fn visit(shard: &SpinLock<Shard>, mut look: impl FnMut(&LiveTask)) {
             return;
         }
         let places = next..next + AT_ONCE;
-        places.filter_map(|key| shard.tasks.get(key)).for_each(&mut look);
+        places
+            .filter_map(|key| shard.tasks.get(key))
+            .for_each(&mut look);
         next += AT_ONCE;
     }
 }

@@ -16,8 +16,8 @@
 use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{self as proto, Span, SpanFlags, status::StatusCode};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_proto::transform::common::tonic::Attributes;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prost::Message;
 
 use super::encode::MOST_CHARACTERS;

@@ -185,9 +185,8 @@ fn may_be_kept(current: &Context) -> bool {
 
 /// The poll in progress, if this is the span of its process.
 fn polled_here(span: &SpanContext) -> Option<Polling> {
-    thread::polling().filter(|polling| {
-        polling.span_id != 0 && span.span_id() == SpanId::from(polling.span_id)
-    })
+    thread::polling()
+        .filter(|polling| polling.span_id != 0 && span.span_id() == SpanId::from(polling.span_id))
 }
 
 /// Begins a span that is recorded, and about which nobody need be asked: see [`bear`].

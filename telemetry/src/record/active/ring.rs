@@ -149,7 +149,9 @@ impl<T> Consumer<T> {
         // it is moved out once, because the store below makes the slot empty.
         unsafe { into.set_len(into.len() + taken) };
         // Release: gives the emptied slots back to the Acquire in `push_with`.
-        shared.head.store(head.wrapping_add(taken), Ordering::Release);
+        shared
+            .head
+            .store(head.wrapping_add(taken), Ordering::Release);
         taken
     }
 
