@@ -229,20 +229,14 @@ mod tests {
             Rootless::new(Sampler::AlwaysOn),
             Rootless::below(Sampler::AlwaysOn),
         ];
-        let by_rule = |rule: Rule, parent: &Context| match rule {
-            Rule::All => true,
-            Rule::LikeParent => {
-                !parent.has_active_span() || parent.span().span_context().is_sampled()
-            }
-            Rule::Ask => panic!("it is not known"),
-        };
         for sampler in samplers {
             let rule = sampler.rule;
             let limits = SpanLimits::default();
             let policy = SdkPolicy { sampler, limits };
             for parent in &parents {
                 let asked = policy.sample(parent, TraceId::from(1), "name", ProcessType::Task);
-                assert_eq!(asked.sampled, by_rule(rule, parent), "{rule:?}");
+                let decided = rule.decide(parent.span().span_context());
+                assert_eq!(decided, Some(asked.sampled), "{rule:?}");
             }
         }
         assert_eq!(Rootless::new(Sampler::AlwaysOff).rule, Rule::Ask);

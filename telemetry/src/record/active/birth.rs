@@ -162,16 +162,8 @@ pub(super) fn begin(
     if current.is_telemetry_suppressed() {
         return None;
     }
-    let is_known = match rule {
-        Rule::All => true,
-        Rule::LikeParent => {
-            let spawner = current.span();
-            let spawner = spawner.span_context();
-            !spawner.is_valid() || spawner.is_sampled()
-        }
-        Rule::Ask => false,
-    };
-    Some(match is_known && may_be_kept(current) {
+    let is_recorded = rule.decide(current.span().span_context()) == Some(true);
+    Some(match is_recorded && may_be_kept(current) {
         true => conceive(current, birth),
         false => ask((policy, rule), current, birth, kind),
     })
@@ -246,15 +238,11 @@ fn ask(
 ) -> Begun {
     let place = Place::of(current, birth);
     let trace_id = place.trace_id();
-    let decision = match rule {
-        Rule::Ask => {
+    let decision = match rule.decide(&place.parent) {
+        Some(sampled) => Decision::as_below(sampled, &place.parent),
+        None => {
             let shown = place.shown(current);
             policy.sample(&shown, trace_id, kind.name, kind.process_type)
-        }
-        Rule::All => Decision::as_below(true, &place.parent),
-        Rule::LikeParent => {
-            let parent = &place.parent;
-            Decision::as_below(!parent.is_valid() || parent.is_sampled(), parent)
         }
     };
     let flags = match decision.sampled {

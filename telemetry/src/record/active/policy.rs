@@ -64,6 +64,18 @@ pub enum Rule {
     LikeParent,
 }
 
+impl Rule {
+    /// Whether a span below this parent, which may be invalid, is recorded. `None` if it is to be asked.
+    #[inline]
+    pub fn decide(self, parent: &SpanContext) -> Option<bool> {
+        match self {
+            Rule::Ask => None,
+            Rule::All => Some(true),
+            Rule::LikeParent => Some(!parent.is_valid() || parent.is_sampled()),
+        }
+    }
+}
+
 /// What a [`SpanPolicy`] said about one span.
 #[derive(Debug, Default)]
 pub struct Decision {

@@ -109,10 +109,11 @@ impl ThisThread {
     }
 
     #[inline]
-    fn note_wake(&self, at: Ticks, task: u64) {
-        // SAFETY: the cell owns a reference to the lane, and nothing in here changes the cell.
+    fn note_wake(&self, at: Ticks, task: impl FnOnce() -> u64) {
+        // SAFETY: the cell owns a reference to the lane, and neither `woke` nor
+        // `task` changes the cell.
         if let Some(lane) = unsafe { self.lane.get().as_ref() } {
-            lane.woke(at, task);
+            lane.woke(at, task());
         }
     }
 }
@@ -202,7 +203,7 @@ pub(super) fn cause() -> WakeCause {
 /// Notes on the lane of this thread, if it has one, that it has woken a process.
 #[inline]
 pub(super) fn note_wake(at: Ticks, task: impl FnOnce() -> u64) {
-    THREAD.with(|thread| thread.note_wake(at, task()));
+    THREAD.with(|thread| thread.note_wake(at, task));
 }
 
 /// A thread that works for a runtime: until this is dropped, it wakes others in that role, and its
