@@ -1,5 +1,5 @@
 //! The primitives that threads share, in two twins: the real ones, and loom's, which run a test
-//! under every order of events that the memory model allows.
+//! under every order of events that the memory model allows. The real ones can be had with chaos.
 //!
 //! Modules with a protocol between threads import from here and nowhere else, so that the model
 //! checker sees all of it. The models are in the files `loom_models.rs`, run by
@@ -8,6 +8,8 @@
 #[cfg(not(loom))]
 pub(crate) use real::*;
 
+#[cfg(all(chaos, not(loom)))]
+mod chaos;
 #[cfg(not(loom))]
 mod spin;
 
@@ -22,8 +24,14 @@ pub(crate) use model::{AtomicBool, AtomicPtr, AtomicU64, Mutex, Ordering, Unsafe
 
 #[cfg(not(loom))]
 mod real {
+    pub(crate) use std::sync::atomic::Ordering;
+
+    #[cfg(chaos)]
+    pub(crate) use super::chaos::{AtomicBool, AtomicPtr, AtomicU64, Mutex, fence};
+    #[cfg(not(chaos))]
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+    #[cfg(not(chaos))]
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
     /// A cell whose content is reached through closures, as the model checker asks for.
     #[derive(Debug)]

@@ -5,8 +5,8 @@
 //! is let go by a store. In return nobody may hold it for long: who finds it taken spins, and after a
 //! while gives others the processor, because the holder may have lost its own.
 
+use super::{AtomicBool, Ordering};
 use std::hint;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use parking_lot::lock_api;
