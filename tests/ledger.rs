@@ -12,12 +12,12 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use observed::{Observed, Seen, attribute, idle, number, on_each, text, wait_until};
+use observed::{Observed, Seen, attribute, idle, is_idle, number, on_each, text, wait_until};
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
 use telemetry_rt::io::{AsyncReadExt, AsyncWriteExt};
 use telemetry_rt::net::UnixStream;
-use telemetry_rt::runtime::Builder;
+use telemetry_rt::runtime::{Builder, Handle};
 use telemetry_rt::sync::{mpsc, oneshot};
 use telemetry_rt::task::{self, LocalSet, yield_now};
 use telemetry_rt::time::{sleep, timeout};
@@ -64,6 +64,12 @@ fn assert_adds_up(span: &SpanData) {
     );
     let by_reason: i64 = reasons(span).iter().map(|(_, nanos)| nanos).sum();
     assert_eq!(by_reason, idle, "{span:?}");
+}
+
+/// Blocks the thread, once the process of this name waits: for a while during which it does.
+fn blocks_while_idle(name: &str) {
+    wait_until(|| is_idle(&Handle::current(), name));
+    thread::sleep(WHILE);
 }
 
 /// All ledgers of a run add up, and there are so many.
@@ -122,7 +128,7 @@ fn awaiting_a_blocking_function_is_idle_for_blocking() {
     on_each(|builder| {
         let seen = Observed::new(builder).run(async {
             let waits = named("waits").spawn(async {
-                let function = named("function").spawn_blocking(|| thread::sleep(WHILE));
+                let function = named("function").spawn_blocking(|| blocks_while_idle("waits"));
                 function.await.unwrap();
             });
             waits.await.unwrap();
@@ -182,7 +188,7 @@ async fn waits_for_all() {
     read_one(near).await;
     receiver.await.unwrap();
     named("hop")
-        .spawn_blocking(|| thread::sleep(WHILE))
+        .spawn_blocking(|| blocks_while_idle("mixed"))
         .await
         .unwrap();
     named("child").spawn(sleep(WHILE)).await.unwrap();

@@ -58,33 +58,31 @@ impl Scribe {
     }
 
     fn end_span(&self, process: &mut Process<'_>, context: &Context, ending: Ending<'_>) {
-        let Some(ended) = span::end(context) else {
+        let Some(mut ended) = span::end(context) else {
             // A user's code panicked within the span, which the API keeps behind a lock that such
             // a panic closes for good.
             self.count_dropped();
             return;
         };
-        self.hand_over(|| {
-            let mut record = self.closed(process, context, ending.outcome(), ended);
-            add_panic(&mut record, ending);
-            record
-        });
+        add_panic(&mut ended, ending);
+        self.hand_over(|| self.closed(process, context, ending.outcome(), ended));
     }
 
     #[cold]
     fn end_foreign(&self, process: &mut Process<'_>, context: &Context, ending: Ending<'_>) {
-        let nothing = Ended {
+        let mut ended = Ended {
             parent_span_id: SpanId::INVALID,
             parent_is_remote: false,
             spawner: None,
             extras: None,
         };
-        let mut record = self.closed(process, context, ending.outcome(), nothing);
-        add_panic(&mut record, ending);
+        add_panic(&mut ended, ending);
+        let record = self.closed(process, context, ending.outcome(), ended);
         self.recorder.end_foreign(context, record);
     }
 
-    /// The account of a process, closed.
+    /// The account of a process, closed. Nothing is done to the record once it is made: so it is made
+    /// where it goes.
     #[inline]
     fn closed(
         &self,
@@ -163,7 +161,7 @@ fn noted(extra: Option<&mut TaskExtra>) -> Option<Box<PollLog>> {
 
 /// Adds the exception event of the semantic conventions when the process panicked.
 #[inline]
-fn add_panic(span: &mut SpanRecord, ending: Ending<'_>) {
+fn add_panic(span: &mut Ended, ending: Ending<'_>) {
     if let Ending::Panicked(message) = ending {
         let extras = span.extras.get_or_insert_default();
         extras.events.push(exception(message));

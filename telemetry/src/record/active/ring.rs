@@ -100,12 +100,13 @@ impl<T> Producer<T> {
                 return Pushed::Refused;
             }
         }
-        let value = make();
         shared.slots[tail & (capacity - 1)].with_mut(|slot| {
+            // Made at the last moment: then the compiler can make it in the slot.
+            let value = MaybeUninit::new(make());
             // SAFETY: rules 1 and 3: the slot at `tail` is empty and ours, as there are fewer than
             // `capacity` values; nobody else writes it, and nobody reads it before the store
             // below.
-            unsafe { slot.write(MaybeUninit::new(value)) };
+            unsafe { slot.write(value) };
         });
         // Release: hands the slot over, with the value written above, to the Acquire in `pop_into`.
         shared.tail.store(tail.wrapping_add(1), Ordering::Release);
