@@ -309,6 +309,35 @@ fn shutdown_timeout_does_not_wait_for_what_blocks_longer() {
     });
 }
 
+/// Notes whether it is dropped by a panic.
+struct Unwound(mpsc::Sender<bool>);
+
+impl Drop for Unwound {
+    fn drop(&mut self) {
+        self.0.send(std::thread::panicking()).unwrap();
+    }
+}
+
+#[test]
+fn a_poll_that_a_shutdown_leaves_running_may_begin_to_wait_and_is_dropped() {
+    for workers in [1, 2] {
+        let runtime = multi(workers);
+        let (unwound, how) = mpsc::channel();
+        let (polled, is_polled) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel();
+        drop(runtime.spawn(async move {
+            let _unwound = Unwound(unwound);
+            polled.send(()).unwrap();
+            goes_on.recv().unwrap();
+            telemetry_rt_reactor::time::sleep(Duration::from_secs(1000)).await;
+        }));
+        is_polled.recv().unwrap();
+        runtime.shutdown_background();
+        go_on.send(()).unwrap();
+        assert!(!how.recv().unwrap(), "the sleep panicked");
+    }
+}
+
 #[test]
 fn dropping_the_runtime_waits_for_blocking_functions_that_run_and_drops_those_that_wait() {
     let mut config = config(RuntimeFlavor::MultiThread, 1);

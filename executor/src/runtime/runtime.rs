@@ -206,7 +206,7 @@ impl Runtime {
         let down = shared.wait_until_down(deadline);
         self.handle.blocking().close(&self.handle);
         self.handle.blocking().wait_until_ended(deadline);
-        shared.reactor().shutdown();
+        shared.shut_driver_down();
         if down {
             self.handle.workers().join();
         }

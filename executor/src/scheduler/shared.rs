@@ -43,6 +43,8 @@ pub(crate) struct Shared {
 struct Stopped {
     workers: usize,
     down: bool,
+    /// Nobody waits for the last worker any more: it shuts the driver down when it goes.
+    driver_follows: bool,
 }
 
 /// How long the thread that drops all tasks sleeps between two looks, at the most.
@@ -265,7 +267,8 @@ impl Shared {
         }
     }
 
-    /// A worker has stopped. The thread that returns the last core drops all tasks.
+    /// A worker has stopped. The thread that returns the last core drops all tasks, and shuts the
+    /// driver down if that was left to it.
     pub(crate) fn return_core(&self, core: Core) {
         core.leave_tasks(&self.injector);
         drop(core);
@@ -276,8 +279,29 @@ impl Shared {
         }
         drop(stopped);
         self.drop_tasks();
-        self.stopped.lock().down = true;
+        let mut stopped = self.stopped.lock();
+        stopped.down = true;
+        let driver_follows = stopped.driver_follows;
+        drop(stopped);
         self.is_down.notify_all();
+        if driver_follows {
+            self.reactor().shutdown();
+        }
+    }
+
+    /// Shuts the driver down as soon as no worker runs: now, or when the last one stops. A poll that
+    /// goes on meanwhile may begin to wait for time or for a socket, as ever, and is dropped with its
+    /// task afterwards.
+    pub(crate) fn shut_driver_down(&self) {
+        let mut stopped = self.stopped.lock();
+        stopped.driver_follows = true;
+        let down = stopped.down;
+        drop(stopped);
+        // If it is not down, the thread that returns the last core takes the lock later, and reads
+        // what was written under it; it may be both, which does no harm.
+        if down {
+            self.reactor().shutdown();
+        }
     }
 
     /// Waits until all tasks have been dropped, at most until `deadline`; tells whether they have.
