@@ -1,4 +1,5 @@
 //! How do tests run an example? As a user does, without the settings of whoever runs the tests.
+#![allow(dead_code, reason = "each test file uses a part of this module")]
 
 use std::collections::BTreeMap;
 use std::env;
