@@ -6,8 +6,11 @@
 
 use std::sync::{Arc, Weak};
 
-use opentelemetry::global;
-use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{
+    Extractor, Injector, TextMapCompositePropagator, TextMapPropagator,
+};
+use opentelemetry::{Context, global};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
 use parking_lot::Mutex;
@@ -74,7 +77,69 @@ impl Propagator {
     fn boxed(self) -> Box<dyn TextMapPropagator + Send + Sync> {
         match self {
             Propagator::TraceContext => Box::new(TraceContextPropagator::new()),
-            Propagator::Baggage => Box::new(BaggagePropagator::new()),
+            Propagator::Baggage => Box::new(CleanBaggage(BaggagePropagator::new())),
+        }
+    }
+}
+
+/// The SDK decodes the properties of an entry that came in, and writes them out as they are: from
+/// `a=b;p=%0d%0aX:%201`, which is a legal header, it makes one with a line break. No such value
+/// leaves here.
+#[derive(Debug)]
+struct CleanBaggage(BaggagePropagator);
+
+impl TextMapPropagator for CleanBaggage {
+    fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
+        self.0.inject_context(context, &mut Clean(injector));
+    }
+
+    fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
+        self.0.extract_with_context(context, extractor)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        self.0.fields()
+    }
+}
+
+/// Passes on the entries of a list that may stand in a header.
+struct Clean<'a>(&'a mut dyn Injector);
+
+impl Injector for Clean<'_> {
+    fn set(&mut self, name: &str, list: String) {
+        if !list.contains(char::is_control) {
+            return self.0.set(name, list);
+        }
+        let entries = list
+            .split(',')
+            .filter(|entry| !entry.contains(char::is_control));
+        let clean: Vec<&str> = entries.collect();
+        if !clean.is_empty() {
+            self.0.set(name, clean.join(","));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn baggage_that_would_break_a_header_stays_here_and_the_rest_goes_on() {
+        let baggage = Propagator::Baggage.boxed();
+        for (came, goes) in [
+            ("a=b;p=%0d%0aX-Evil:%201,c=d", Some("c=d")),
+            ("a=b;p=%00", None),
+            ("a=%0d%0a%20x", Some("a=x")),
+            ("a=b;p=1", Some("a=b;p=1")),
+        ] {
+            let headers = HashMap::from([("baggage".to_owned(), came.to_owned())]);
+            let context = baggage.extract_with_context(&Context::new(), &headers);
+            let mut out = HashMap::new();
+            baggage.inject_context(&context, &mut out);
+            assert_eq!(out.get("baggage").map(String::as_str), goes, "{came}");
         }
     }
 }
