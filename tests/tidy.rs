@@ -97,7 +97,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The lines of a file that are code of the product: no comments, nothing from the unit tests on,
 /// nothing in files that hold nothing but tests.
 fn product_lines<'a>(name: &str, text: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
-    let only_tests = ["tests.rs", "loom.rs", "testing.rs"]
+    let only_tests = ["tests.rs", "fuzz.rs", "loom.rs", "testing.rs"]
         .iter()
         .any(|end| name.ends_with(end))
         || name.contains("model");

@@ -83,3 +83,17 @@ pub fn doc_runtime() -> Runtime {
     config.enable_time = true;
     Runtime::new(config, recorder).expect("a runtime without worker threads starts")
 }
+
+/// For the fuzzer: does these steps to some tasks, and compares them with what they should be.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_tasks(bytes: &[u8]) {
+    task::fuzz::run(bytes);
+}
+
+/// For the fuzzer: takes memory and gives it back in this order, and looks whether it is whole.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_memory(bytes: &[u8]) {
+    memory::fuzz::run(bytes);
+}

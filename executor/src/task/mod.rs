@@ -66,6 +66,8 @@ pub(crate) use harness::Pen;
 pub(crate) use observe::{waiting_of, waking_reactor};
 pub(crate) use raw::{LiveTask, Notified};
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 #[cfg(all(test, not(loom)))]
 mod tests;
 

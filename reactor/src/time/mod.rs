@@ -96,3 +96,10 @@ pub use std::time::Duration;
 pub use test_util::{InhibitAutoAdvance, advance, pause, resume};
 pub use timeout::{Timeout, timeout, timeout_at};
 pub(crate) use wheels::Wheels;
+
+/// For the fuzzer: does these steps to a wheel of timers, and compares it with a plain list.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_wheel(bytes: &[u8]) {
+    wheel::fuzz::run(bytes);
+}

@@ -399,5 +399,7 @@ fn bit(list: usize) -> u64 {
     1 << (list % SLOTS)
 }
 
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

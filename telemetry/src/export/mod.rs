@@ -66,6 +66,10 @@ mod env;
 mod globals;
 mod variables;
 
+#[cfg(all(fuzzing, feature = "grpc", feature = "prometheus"))]
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use account::{Account, Dropped};
 pub use batch::SpanBatch;
 pub use collect::{MetricSource, collect};

@@ -75,7 +75,7 @@ fn again_after(error: &ureq::Error) -> Again {
     }
 }
 
-fn reply_of(response: Response<Body>) -> Result<Vec<u8>, Failure> {
+pub(super) fn reply_of(response: Response<Body>) -> Result<Vec<u8>, Failure> {
     let status = response.status();
     let after = retry_after(&response);
     let reply = response

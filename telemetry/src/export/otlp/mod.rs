@@ -21,6 +21,8 @@ mod discard;
 mod encode;
 mod endpoint;
 mod failure;
+#[cfg(all(fuzzing, feature = "grpc", feature = "prometheus"))]
+pub(super) mod fuzz;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;

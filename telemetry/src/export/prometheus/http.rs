@@ -137,6 +137,23 @@ fn linger(stream: &TcpStream) {
     }
 }
 
+/// For the fuzzer: reads these bytes as a request, and what its headers ask for.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    match Request::parse(bytes) {
+        Ok(Some(request)) => {
+            assert!(!request.method.is_empty());
+            assert!(path_of(&request.target).len() <= request.target.len());
+            let (_, _) = (
+                Format::accepted(&request.accept),
+                takes_gzip(&request.accept_encoding),
+            );
+        }
+        Ok(None) | Err(Unread::Gone) => {}
+        Err(Unread::Refused(status, reason)) => drop(Answer::plain(status, reason).bytes()),
+    }
+}
+
 /// What matters of a request.
 #[derive(Debug, Default)]
 struct Request {

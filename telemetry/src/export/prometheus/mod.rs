@@ -248,3 +248,9 @@ fn bind_first(mut addresses: Vec<SocketAddr>) -> io::Result<TcpListener> {
     }
     Err(failed)
 }
+
+/// For the fuzzer: reads these bytes as a request.
+#[cfg(fuzzing)]
+pub fn fuzz_request(bytes: &[u8]) {
+    http::fuzz(bytes);
+}
