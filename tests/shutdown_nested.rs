@@ -30,7 +30,6 @@ fn shut_down(mut builder: Builder, in_place: bool) -> Duration {
 }
 
 #[test]
-#[ignore = "a bug that is known: without a timeout it would take for ever"]
 fn a_shutdown_does_not_wait_for_timers_that_nobody_watches() {
     for (workers, in_place) in [
         (Some(1), true),

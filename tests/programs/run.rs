@@ -51,9 +51,7 @@ pub fn run_with(program: &Program, flavour: Flavour, lie: Option<Lie>) -> Vec<St
     let runtime = runtime(program, flavour, &memory);
     let handle = runtime.handle().clone();
     run_root(program, flavour, &world, &runtime);
-    let nobody_in_place = world.in_place.write();
     world.ends.store(true, SeqCst);
-    drop(nobody_in_place);
     let report = runtime.shutdown(SHUTDOWN).expect("it exports");
     let spans = memory.spans();
     use_after_the_end(&world, &handle);
@@ -376,9 +374,7 @@ async fn around(place: &Place, body: Body) {
 }
 
 fn in_place(place: &Place, body: Body) {
-    // Again and again, as bodies in place may be within one another.
-    let _in_place = place.world.in_place.read_recursive();
-    if matches!(place.flavour, Flavour::Workers(_)) && !place.world.ends.load(SeqCst) {
+    if matches!(place.flavour, Flavour::Workers(_)) {
         // Of `block_on`, whose future is a process, always.
         place.world.futures.fetch_add(1, SeqCst);
         let inside = async {

@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, TraceContextExt};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use telemetry_rt::sync;
 use telemetry_rt::task::{AbortHandle, Id, JoinError};
 
@@ -66,9 +66,6 @@ pub struct World {
     pub futures: AtomicUsize,
     /// Whether the runtime ends: from then on everything may be cancelled.
     pub ends: AtomicBool,
-    /// Read by a thread that blocks in place, written once before the end: what waits there for a
-    /// timer would wait for ever where nobody looks at timers any more.
-    pub in_place: RwLock<()>,
 }
 
 impl World {
@@ -81,7 +78,6 @@ impl World {
             channels: [Channel::new(), Channel::new()],
             futures: AtomicUsize::new(0),
             ends: AtomicBool::new(false),
-            in_place: RwLock::new(()),
         })
     }
 

@@ -206,7 +206,6 @@ impl Runtime {
         let down = shared.wait_until_down(deadline);
         self.handle.blocking().close(&self.handle);
         self.handle.blocking().wait_until_ended(deadline);
-        shared.shut_driver_down();
         if down {
             self.handle.workers().join();
         }

@@ -43,8 +43,6 @@ pub(crate) struct Shared {
 struct Stopped {
     workers: usize,
     down: bool,
-    /// Nobody waits for the last worker any more: it shuts the driver down when it goes.
-    driver_follows: bool,
 }
 
 /// How long the thread that drops all tasks sleeps between two looks, at the most.
@@ -268,7 +266,8 @@ impl Shared {
     }
 
     /// A worker has stopped. The thread that returns the last core drops all tasks, and shuts the
-    /// driver down if that was left to it.
+    /// driver down: as long as another worker polls, its task may begin to wait, and is dropped
+    /// afterwards.
     pub(crate) fn return_core(&self, core: Core) {
         core.leave_tasks(&self.injector);
         drop(core);
@@ -279,29 +278,8 @@ impl Shared {
         }
         drop(stopped);
         self.drop_tasks();
-        let mut stopped = self.stopped.lock();
-        stopped.down = true;
-        let driver_follows = stopped.driver_follows;
-        drop(stopped);
+        self.stopped.lock().down = true;
         self.is_down.notify_all();
-        if driver_follows {
-            self.reactor().shutdown();
-        }
-    }
-
-    /// Shuts the driver down as soon as no worker runs: now, or when the last one stops. A poll that
-    /// goes on meanwhile may begin to wait for time or for a socket, as ever, and is dropped with its
-    /// task afterwards.
-    pub(crate) fn shut_driver_down(&self) {
-        let mut stopped = self.stopped.lock();
-        stopped.driver_follows = true;
-        let down = stopped.down;
-        drop(stopped);
-        // If it is not down, the thread that returns the last core takes the lock later, and reads
-        // what was written under it; it may be both, which does no harm.
-        if down {
-            self.reactor().shutdown();
-        }
     }
 
     /// Waits until all tasks have been dropped, at most until `deadline`; tells whether they have.
@@ -320,7 +298,7 @@ impl Shared {
         stopped.down
     }
 
-    /// Drops all tasks, when no worker runs any more.
+    /// Drops all tasks and shuts the driver down, when no worker runs any more.
     ///
     /// Ends when the last task has been dropped. Two kinds of threads are waited for, because they
     /// have the right to poll a task: one that has just woken it and is about to push it into the
@@ -331,6 +309,9 @@ impl Shared {
         for task in self.registry.close() {
             task.run_cancelled(&pen);
         }
+        // Nobody looks at the driver any more: what waits for it on other threads, in a `block_on`
+        // within `block_in_place` or on the blocking pool, learns it now, or would wait for ever.
+        self.reactor().shutdown();
         let mut pause = Duration::from_micros(10);
         loop {
             while let Some(task) = self.injector.pop() {
