@@ -117,3 +117,79 @@ fn of_a_long_queue_of_short_tasks_others_get_some() {
     runtime.block_on(root).unwrap();
     assert!(both.load(SeqCst), "one worker had them all");
 }
+
+/// One worker is blocked and the other never runs out of tasks, so that nobody ever searches.
+#[test]
+fn work_of_a_blocked_worker_is_found_by_one_that_is_always_busy() {
+    let runtime = multi(2);
+    let stop = Arc::new(AtomicBool::new(false));
+    let ran = Arc::new(AtomicUsize::new(0));
+    let yielding: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            runtime.spawn(async move {
+                while !stop.load(SeqCst) {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let theirs = Arc::clone(&ran);
+    let blocked = runtime.spawn(async move {
+        // The last of them is next to run on this worker; others can take the rest.
+        for _ in 0..20 {
+            let ran = Arc::clone(&theirs);
+            drop(spawn(async move { ran.fetch_add(1, SeqCst) }));
+        }
+        block_until(|| theirs.load(SeqCst) >= 19)
+    });
+    assert!(
+        runtime.block_on(blocked).unwrap(),
+        "{} ran",
+        ran.load(SeqCst)
+    );
+    stop.store(true, SeqCst);
+    for task in yielding {
+        runtime.block_on(task).unwrap();
+    }
+}
+
+/// A task that yields all the time keeps the only worker busy: what is spawned from outside has as
+/// many turns as it.
+#[test]
+fn tasks_from_outside_need_not_wait_for_many_turns_each() {
+    const SPAWNED: usize = 310;
+    let runtime = multi(1);
+    let turns = Arc::new(AtomicUsize::new(0));
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let may_go_on = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
+    let yielding = {
+        let (turns, stop, may_go_on) = (turns.clone(), stop.clone(), may_go_on.clone());
+        let has_begun = Arc::clone(&has_begun);
+        runtime.spawn(async move {
+            has_begun.store(true, SeqCst);
+            assert!(block_until(|| may_go_on.load(SeqCst)));
+            while !stop.load(SeqCst) {
+                turns.fetch_add(1, SeqCst);
+                yield_now().await;
+            }
+        })
+    };
+    // Else the worker would take all when it begins.
+    assert!(block_until(|| has_begun.load(SeqCst)));
+    let others: Vec<_> = (0..SPAWNED)
+        .map(|_| {
+            let turns = Arc::clone(&turns);
+            runtime.spawn(async move { turns.load(SeqCst) })
+        })
+        .collect();
+    may_go_on.store(true, SeqCst);
+    let waited = others
+        .into_iter()
+        .map(|task| runtime.block_on(task).unwrap());
+    let longest = waited.max().unwrap();
+    stop.store(true, SeqCst);
+    runtime.block_on(yielding).unwrap();
+    assert!(longest <= SPAWNED + 31, "{longest} turns");
+}

@@ -14,6 +14,9 @@ use crate::task::Notified;
 /// How often in a row the LIFO slot is served before the queue has its turn.
 const LIFO_STREAK: u32 = 3;
 
+/// About how many tasks a worker takes over at once from one that does not get on.
+const MOST_TAKEN_OVER: usize = 64;
+
 /// The own queue and pen of a worker. It moves between threads (when a task blocks in place) and
 /// is used by one at a time; all its methods take `&self`, so that a task that is being polled can
 /// be told of others.
@@ -32,6 +35,8 @@ pub(crate) struct Core {
     scribe: Scribe,
     /// What the queues looked like when this worker, watching, saw them last.
     seen: RefCell<Vec<Option<u64>>>,
+    /// Another worker, and how far its queue had come when this one saw it last.
+    neighbour: Cell<(usize, Option<u64>)>,
 }
 
 /// How many threads can run at once.
@@ -65,6 +70,7 @@ impl Core {
             random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
             scribe,
             seen: RefCell::default(),
+            neighbour: Cell::new((index, None)),
         }
     }
 
@@ -155,6 +161,16 @@ impl Core {
         injector.take_share(self.sharers, &self.queue)
     }
 
+    /// Takes one task from the injector, in a turn for that.
+    pub(super) fn take_one_injected(&self, injector: &Injector<Notified>) -> Option<Notified> {
+        let task = injector.pop();
+        match task {
+            Some(_) => self.errands.was_injected(self.turn.get()),
+            None => self.errands.nothing_was_injected(),
+        }
+        task
+    }
+
     /// Takes half of the queue of another worker, beginning with a random one.
     pub(super) fn steal(&self, stealers: &[Stealer<Notified>]) -> Option<Notified> {
         let start = self.random_below(stealers.len());
@@ -166,6 +182,41 @@ impl Core {
                 self.scribe.stole(victim, number);
                 Some(task)
             })
+    }
+
+    /// Takes over what waits with another worker, if nothing was taken from there since this was called
+    /// last: its thread is blocked, or others run in its place. Each time it is the next worker's turn
+    /// to be seen. Says whether there was anything.
+    pub(super) fn relieve_neighbour(&self, stealers: &[Stealer<Notified>]) -> bool {
+        if self.workers == 1 {
+            return false;
+        }
+        let (neighbour, seen) = self.neighbour.get();
+        let is_stuck = seen.is_some() && stealers[neighbour].progress() == seen;
+        let taken = is_stuck && self.take_over(neighbour, stealers);
+        let after = |worker| (worker + 1) % self.workers;
+        let next = match after(neighbour) {
+            own if own == self.index => after(own),
+            other => other,
+        };
+        self.neighbour.set((next, stealers[next].progress()));
+        taken
+    }
+
+    /// Takes what waits there now, but not more than [`MOST_TAKEN_OVER`]. It goes behind the worker's own
+    /// tasks, from where its owner may take it back when it has nothing else to do.
+    fn take_over(&self, victim: usize, stealers: &[Stealer<Notified>]) -> bool {
+        let most = stealers[victim].len().min(MOST_TAKEN_OVER);
+        let mut taken = 0;
+        while taken < most {
+            let Some((task, number)) = self.queue.steal_from(&stealers[victim]) else {
+                break;
+            };
+            self.scribe.stole(victim, number);
+            self.queue.push(task);
+            taken += number;
+        }
+        taken > 0
     }
 
     /// Whether some queue is not empty, and nothing was taken from it since this was asked last.

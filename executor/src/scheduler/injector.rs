@@ -58,8 +58,9 @@ impl<T: Send> Injector<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        // Relaxed: whoever must not miss a push has fenced, see `idle.md`.
-        self.len.load(Ordering::Relaxed) as usize
+        // Acquire: who sees that tasks are gone sees them in the queue of the worker that took them.
+        // Whoever must not miss a push has fenced, see `idle.md`.
+        self.len.load(Ordering::Acquire) as usize
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,8 +82,8 @@ impl<T: Send> Injector<T> {
 
     /// To be called with the lock held, by whoever has changed the queue.
     fn tell_len(&self, queue: &VecDeque<T>) {
-        // Relaxed: as in `len`; the tasks are passed on by the lock.
-        self.len.store(queue.len() as u64, Ordering::Relaxed);
+        // Release: as in `len`. To who takes them the tasks are passed on by the lock.
+        self.len.store(queue.len() as u64, Ordering::Release);
     }
 }
 

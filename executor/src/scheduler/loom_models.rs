@@ -25,23 +25,36 @@ enum Without {
     PassingOn,
     /// A worker with a task of its own runs it while it counts as searching.
     Uncounting,
+    /// A worker that has taken over tasks of another tells nobody.
+    Telling,
 }
 
 struct World {
     idle: Idle,
     injected: AtomicU64,
+    /// The queue of a worker that takes over what waits with another, if that is in the model.
+    taken_over: Option<AtomicU64>,
     unparked: [AtomicBool; 2],
     without: Without,
 }
 
 impl World {
     fn new(without: Without) -> Arc<World> {
-        Arc::new(World {
+        Arc::new(World::of(without, None))
+    }
+
+    fn with_a_busy_worker(without: Without) -> Arc<World> {
+        Arc::new(World::of(without, Some(AtomicU64::new(0))))
+    }
+
+    fn of(without: Without, taken_over: Option<AtomicU64>) -> World {
+        World {
             idle: Idle::new(2, 2),
             injected: AtomicU64::new(0),
+            taken_over,
             unparked: [AtomicBool::new(false), AtomicBool::new(false)],
             without,
-        })
+        }
     }
 
     fn push(&self) {
@@ -50,17 +63,30 @@ impl World {
         self.unpark(self.idle.take_sleeper(|_| false));
     }
 
+    /// A busy worker takes over what waits with another (here: in the injector, which is looked at in the
+    /// same way), and is blocked the next moment.
+    fn take_over(&self) {
+        let into = self.taken_over.as_ref().expect("it is in this model");
+        if take_from(&self.injected) {
+            into.fetch_add(1, Ordering::Relaxed);
+            if self.without != Without::Telling {
+                fence(Ordering::SeqCst);
+                self.unpark(self.idle.take_sleeper(|_| false));
+            }
+        }
+    }
+
+    /// The queues, in the order in which what is moved meanwhile is the easiest to miss.
+    fn queues(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.taken_over.iter().chain([&self.injected])
+    }
+
     fn take(&self) -> bool {
-        let taken = self
-            .injected
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tasks| {
-                tasks.checked_sub(1)
-            });
-        taken.is_ok()
+        self.queues().any(take_from)
     }
 
     fn has_work(&self) -> bool {
-        self.injected.load(Ordering::Relaxed) > 0
+        self.queues().any(|queue| queue.load(Ordering::Relaxed) > 0)
     }
 
     fn unpark(&self, taken: Option<Taken>) {
@@ -72,6 +98,13 @@ impl World {
     fn take_notification(&self, worker: usize) -> bool {
         self.unparked[worker].swap(false, Ordering::AcqRel)
     }
+}
+
+fn take_from(queue: &AtomicU64) -> bool {
+    let taken = queue.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tasks| {
+        tasks.checked_sub(1)
+    });
+    taken.is_ok()
 }
 
 /// A worker, in one of the places where it can leave its thread.
@@ -196,11 +229,7 @@ fn settle(world: &World, left: impl IntoIterator<Item = Left>) {
         };
         parked.extend(left.parked());
     }
-    assert_eq!(
-        world.injected.load(Ordering::Relaxed),
-        0,
-        "tasks nobody found"
-    );
+    assert!(!world.has_work(), "tasks nobody found");
 }
 
 impl Left {
@@ -279,6 +308,16 @@ fn a_push_wakes_a_sleeper_that_gets_up_for_its_own_task(without: Without) {
     settle(&world, [Left::Parked(sleeper)]);
 }
 
+/// A busy worker takes over a task, while another one finds nothing and goes to sleep.
+fn a_task_is_taken_over_while_a_worker_goes_to_sleep(without: Without) {
+    let world = World::with_a_busy_worker(without);
+    world.injected.fetch_add(1, Ordering::Relaxed);
+    let sleepy = Worker::awake(&world, 0, HUNGRY);
+    let sleepy = start(|| sleepy.run());
+    world.take_over();
+    settle(&world, [end(sleepy)]);
+}
+
 mod hold {
     use super::*;
 
@@ -306,6 +345,11 @@ mod hold {
     #[test]
     fn two_pushes_meet_two_sleepers() {
         explore_all(super::two_pushes_meet_two_sleepers);
+    }
+
+    #[test]
+    fn a_task_is_taken_over_while_a_worker_goes_to_sleep() {
+        explore_all(super::a_task_is_taken_over_while_a_worker_goes_to_sleep);
     }
 
     #[test]
@@ -377,6 +421,15 @@ mod notice {
         explore_without(
             Without::Uncounting,
             a_push_wakes_a_sleeper_that_gets_up_for_its_own_task,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks nobody found")]
+    fn a_worker_that_takes_over_tasks_and_tells_nobody() {
+        explore_without(
+            Without::Telling,
+            a_task_is_taken_over_while_a_worker_goes_to_sleep,
         );
     }
 }

@@ -13,9 +13,11 @@
 //! | on a worker, by its own poll | to the end of the worker's queue |
 //! | anywhere else | into the injector |
 //!
-//! Where a worker takes its next task from: the injector on every 31st turn; the LIFO slot, three
-//! times in a row at the most; the queue; the injector; another worker's queue, half of it at
-//! once. On every 61st turn it looks at the driver, unless it has just done so.
+//! Where a worker takes its next task from: the injector on every 31st turn, and on those after it
+//! for as long as there is something, 31 at the most; the LIFO slot, three times in a row at the most;
+//! the queue; the injector; another worker's queue, half of it at once. On every 61st turn it looks at
+//! the driver, unless it has just done so, and at one other worker, whose tasks it takes over if that
+//! one has not taken any since the last time.
 
 mod core;
 mod current;

@@ -132,9 +132,12 @@ impl WorkerThread {
     fn run_errand(&self, errand: Errand) -> Option<Notified> {
         if errand.driver {
             self.look_at_driver();
+            self.look_at_neighbour();
         }
         let task = self.with_core(|core| {
-            let injected = errand.injector.then(|| self.shared().injector.pop());
+            let injected = errand
+                .injector
+                .then(|| core.take_one_injected(&self.shared().injector));
             injected.flatten().or_else(|| core.pop())
         })?;
         let task = task.or_else(|| self.search())?;
@@ -168,6 +171,16 @@ impl WorkerThread {
             if self.shared().has_work() {
                 self.shared().share_work();
             }
+        }
+    }
+
+    /// Sees to tasks of another worker that does not get on. Somebody who searched may have looked here
+    /// before they came, and there after they went; so others are told, as of a push.
+    fn look_at_neighbour(&self) {
+        let shared = self.shared();
+        let taken = self.with_core(|core| core.relieve_neighbour(&shared.stealers));
+        if taken == Some(true) {
+            shared.tell_others();
         }
     }
 
