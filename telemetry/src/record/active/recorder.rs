@@ -90,7 +90,10 @@ struct Inner {
     producers: Mutex<Vec<Option<Producer<SpanRecord>>>>,
     /// The reading ends. Only the drain locks them.
     consumers: Mutex<Vec<Consumer<SpanRecord>>>,
-    from_others: ArrayQueue<SpanRecord>,
+    /// Made when a thread that is no worker hands over its first span: it is some megabytes, all of
+    /// which are touched.
+    from_others: OnceLock<ArrayQueue<SpanRecord>>,
+    span_ring: usize,
     worker_lanes: Box<[Arc<Lane>]>,
     other_lanes: Lanes,
     flight_moments: usize,
@@ -156,7 +159,8 @@ impl Recorder {
                 others: Arc::new(Shard::new(Writers::Many)),
                 producers: Mutex::new(producers),
                 consumers: Mutex::new(consumers),
-                from_others: ArrayQueue::new(config.span_ring.max(2)),
+                from_others: OnceLock::new(),
+                span_ring: config.span_ring.max(2),
                 worker_lanes: (0..config.workers)
                     .map(|worker| worker_lane(worker, config.flight_moments))
                     .collect(),
@@ -386,7 +390,8 @@ impl Recorder {
     /// Hands over a span of a thread that is no worker; tells whether there was room. The drain is
     /// called while the way is more than a quarter full, as by the workers' rings.
     pub(super) fn hand_over_shared(&self, span: SpanRecord) -> bool {
-        let way = &self.inner.from_others;
+        let size = self.inner.span_ring;
+        let way = self.inner.from_others.get_or_init(|| ArrayQueue::new(size));
         let handed = way.push(span).is_ok();
         if 4 * way.len() >= way.capacity() {
             self.call_drain();
@@ -444,7 +449,7 @@ impl Recorder {
     /// one thread at a time; others wait.
     pub fn drain_spans(&self, into: &mut Vec<SpanRecord>, most: usize) -> usize {
         let before = into.len();
-        let from_others = std::iter::from_fn(|| self.inner.from_others.pop());
+        let from_others = std::iter::from_fn(|| self.inner.from_others.get()?.pop());
         into.extend(from_others.take(most));
         for ring in self.inner.consumers.lock().iter_mut() {
             let left = most - (into.len() - before);
@@ -456,7 +461,7 @@ impl Recorder {
     /// How many ended spans wait for the drain.
     pub fn waiting_spans(&self) -> usize {
         let in_rings: usize = self.inner.consumers.lock().iter().map(Consumer::len).sum();
-        in_rings + self.inner.from_others.len()
+        in_rings + self.inner.from_others.get().map_or(0, ArrayQueue::len)
     }
 
     /// Sums up what all threads have counted.
