@@ -30,6 +30,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("executor/src/memory/thread.rs", "a thread's own blocks"),
     ("executor/src/registry.rs", "live tasks under the lock"),
     (
+        "executor/src/runtime/context.rs",
+        "a current runtime that is not counted",
+    ),
+    (
         "executor/src/scheduler/current.rs",
         "the worker on the stack of its thread",
     ),
@@ -46,6 +50,11 @@ const UNSAFE: &[(&str, &str)] = &[
     ("executor/src/task/harness.rs", "a poll"),
     ("executor/src/task/join.rs", "reading the output"),
     ("executor/src/task/raw.rs", "references and wakers"),
+    (
+        "reactor/src/context.rs",
+        "a current handle that is not counted",
+    ),
+    ("reactor/src/held.rs", "a reference that is not counted"),
     (
         "reactor/src/io/tokio_io.rs",
         "reading into uninitialised buffers",

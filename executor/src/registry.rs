@@ -146,7 +146,7 @@ impl Bystanders {
 }
 
 /// A number that differs between the first threads of a process, to spread them over the shards.
-fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };

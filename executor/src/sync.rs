@@ -19,6 +19,12 @@ pub(crate) use model::Mutex as SpinLock;
 #[cfg(not(loom))]
 pub(crate) use spin::SpinLock;
 
+/// The state of a lock that is only ever tried: nobody waits for it, nothing is modelled.
+#[cfg(loom)]
+pub(crate) use parking_lot::RawMutex as RawTryLock;
+#[cfg(not(loom))]
+pub(crate) use spin::RawSpinLock as RawTryLock;
+
 #[cfg(loom)]
 pub(crate) use model::{AtomicBool, AtomicPtr, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
 

@@ -56,6 +56,26 @@ fn a_task_returns_its_output() {
     });
 }
 
+/// A `block_on` lends its runtime to the thread; what is entered within it may be left later.
+#[test]
+fn what_is_entered_in_a_block_on_and_left_after_it_keeps_no_runtime_that_is_gone() {
+    let other = multi(2);
+    let first = multi(1);
+    let mut kept = None;
+    let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        first.block_on(async {
+            assert_eq!(Handle::current().num_workers(), 1);
+            kept = Some(other.enter());
+        });
+    }));
+    assert!(left.is_err(), "guards are left in the reverse order");
+    drop(first);
+    assert_eq!(Handle::current().num_workers(), 2);
+    // Makes the first one current again, of which nobody else has a handle.
+    drop(kept);
+    assert_eq!(Handle::current().num_workers(), 1);
+}
+
 #[test]
 fn many_tasks_that_yield_all_end() {
     on_each(|runtime| {

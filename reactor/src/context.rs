@@ -4,11 +4,12 @@
 //! is no current runtime, and entering one has no effect.
 
 use crate::handle::Handle;
+use crate::held::Held;
 use std::cell::RefCell;
 
 #[derive(Default)]
 struct Current {
-    handle: Option<Handle>,
+    handle: Option<Held<Handle>>,
     shard: Option<usize>,
 }
 
@@ -26,7 +27,7 @@ pub struct Previous(Current);
 impl std::fmt::Debug for Previous {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Previous")
-            .field("handle", &self.0.handle)
+            .field("handle", &self.0.handle.as_deref())
             .field("shard", &self.0.shard)
             .finish()
     }
@@ -35,19 +36,48 @@ impl std::fmt::Debug for Previous {
 /// Makes `handle` the current one of this thread. `shard` is the worker's number, `None` on
 /// threads that are not workers.
 pub fn enter(handle: Option<Handle>, shard: Option<usize>) -> Previous {
+    let handle = handle.map(Held::own);
     Previous(replace(Current { handle, shard }))
 }
 
-/// Undoes an [`enter`].
-pub fn restore(previous: Previous) {
-    // Dropped here, after the thread-local was let go: it may be the last handle there is.
-    drop(replace(previous.0));
+/// As [`enter`], for a thread that is no worker, without a reference of its own.
+///
+/// # Safety
+///
+/// The previous one is given to [`restore`] before `handle` is dropped, moved or borrowed mutably.
+#[expect(unsafe_code, reason = "a handle that is not counted, see `held`")]
+#[inline]
+pub unsafe fn enter_lent(handle: &Handle) -> Previous {
+    // SAFETY: `restore` drops what is in the thread-local, and whatever takes it away from there in
+    // between, `replace`, takes a counted one. If the thread-local is gone, it is dropped there.
+    let handle = unsafe { Held::lent(handle) };
+    Previous(replace(Current {
+        handle: Some(handle),
+        shard: None,
+    }))
 }
 
+/// Undoes an [`enter`].
+#[inline]
+pub fn restore(previous: Previous) {
+    // Dropped here, after the thread-local was let go: it may be the last handle there is.
+    drop(exchange(previous.0));
+}
+
+/// What was there will be put back, maybe by somebody who knows nothing of who lent it.
+#[inline]
 fn replace(next: Current) -> Current {
-    let mut next = Some(next);
+    let before = exchange(next);
+    Current {
+        handle: before.handle.map(Held::counted),
+        shard: before.shard,
+    }
+}
+
+#[inline]
+fn exchange(next: Current) -> Current {
     CURRENT
-        .try_with(|current| current.replace(next.take().unwrap_or_default()))
+        .try_with(|current| current.replace(next))
         .unwrap_or_default()
 }
 
@@ -76,7 +106,8 @@ pub(crate) fn with_place<R>(f: impl FnOnce(Option<&Handle>, Option<usize>) -> R)
     let mut f = Some(f);
     let shown = CURRENT.try_with(|current| {
         let current = current.borrow();
-        f.take().map(|f| f(current.handle.as_ref(), current.shard))
+        f.take()
+            .map(|f| f(current.handle.as_deref(), current.shard))
     });
     match (shown, f) {
         (Ok(Some(shown)), _) => shown,
@@ -119,6 +150,22 @@ mod tests {
         assert_eq!(shard(), Some(3));
         restore(first);
         assert!(current().is_none());
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "what is tested")]
+    fn what_was_lent_may_go_though_somebody_keeps_what_was_current() {
+        let (lent, inner) = (handle_without_io(), handle_without_io());
+        // SAFETY: `outer` is restored before `lent` is dropped.
+        let outer = unsafe { enter_lent(&lent) };
+        assert!(current().is_some_and(|handle| handle.ptr_eq(&lent)));
+        let kept = enter(Some(inner), Some(2));
+        restore(outer);
+        assert!(current().is_none());
+        drop(lent);
+        restore(kept);
+        assert!(current().is_some());
+        restore(Previous::default());
     }
 
     #[test]

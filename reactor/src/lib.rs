@@ -25,6 +25,7 @@ mod config;
 pub mod context;
 mod driver;
 mod handle;
+mod held;
 pub mod io;
 pub mod leaf;
 pub mod net;
@@ -36,3 +37,5 @@ mod waking;
 pub use config::{Config, Job, Offload, Refused, build};
 pub use driver::{Driver, Turn};
 pub use handle::{Counts, Handle};
+#[doc(hidden)]
+pub use held::Held;

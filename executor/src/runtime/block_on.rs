@@ -8,15 +8,15 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Poll;
+use std::thread;
 
 use super::config::RuntimeFlavor;
 use super::context::{self, Driving};
 use super::handle::Handle;
 use super::root::{Root, RootSignal};
-use crate::scheduler::{Core, Shared, WorkerThread};
+use super::seat::{self, Role, Seat};
+use crate::scheduler::{Core, WorkerThread};
 
 /// Polls `future` on this thread, which does nothing else.
 #[track_caller]
@@ -26,45 +26,28 @@ pub(crate) fn on_this_thread<F: Future>(
     site: &'static Location<'static>,
 ) -> F::Output {
     let _driving = context::start_driving(driving_of(handle));
-    let _entered = context::enter(handle);
-    let (mut root, signal) = Root::new::<F>(handle.shared(), site);
-    let signal = Arc::new(ThreadSignal {
-        root: signal,
-        thread: thread::current(),
-    });
-    let waker = Waker::from(Arc::clone(&signal));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = root.poll(future.as_mut(), &signal.root, &waker) {
-            return output;
+    let shared = handle.shared();
+    let poll_until_ready = |seat: &Seat| {
+        let mut root = Root::new::<F>(shared, seat, site);
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = root.poll(future.as_mut()) {
+                return output;
+            }
+            while !seat.signal().is_set() {
+                thread::park();
+            }
         }
-        while !signal.root.is_set() {
-            thread::park();
-        }
-    }
+    };
+    context::within(handle, || {
+        seat::with(shared, Role::Onlooker, poll_until_ready)
+    })
 }
 
 fn driving_of(handle: &Handle) -> Driving {
     match handle.runtime_flavor() {
         RuntimeFlavor::CurrentThread => Driving::BlockOn,
         RuntimeFlavor::MultiThread => Driving::MultiThread,
-    }
-}
-
-struct ThreadSignal {
-    root: Arc<RootSignal>,
-    thread: Thread,
-}
-
-impl Wake for ThreadSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.root.set() {
-            self.thread.unpark();
-        }
     }
 }
 
@@ -77,46 +60,25 @@ pub(super) fn as_worker<F: Future>(
     site: &'static Location<'static>,
 ) -> F::Output {
     let _driving = context::start_driving(Driving::BlockOn);
-    let _entered = context::enter(handle);
     let shared = handle.shared();
-    let (mut root, signal) = Root::new::<F>(shared, site);
-    let signal = Arc::new(WorkerSignal {
-        root: signal,
-        shared: Arc::clone(shared),
-    });
-    let waker = Waker::from(Arc::clone(&signal));
-    let mut future = pin!(future);
-    loop {
-        let mut poll = || root.poll(future.as_mut(), &signal.root, &waker);
-        let polled = match shared.take_core() {
-            Some(core) => {
-                let core = CoreOnLoan::new(handle, core);
-                core.drive(&signal.root, &mut poll)
+    let work_until_ready = |seat: &Seat| {
+        let mut root = Root::new::<F>(shared, seat, site);
+        let mut future = pin!(future);
+        loop {
+            let mut poll = || root.poll(future.as_mut());
+            let polled = match shared.take_core() {
+                Some(core) => CoreOnLoan::new(handle, core).drive(seat.signal(), &mut poll),
+                None => poll(),
+            };
+            if let Poll::Ready(output) = polled {
+                return output;
             }
-            None => poll(),
-        };
-        if let Poll::Ready(output) = polled {
-            return output;
+            shared.wait_for_core(|| seat.signal().is_set());
         }
-        shared.wait_for_core(|| signal.root.is_set());
-    }
-}
-
-struct WorkerSignal {
-    root: Arc<RootSignal>,
-    shared: Arc<Shared>,
-}
-
-impl Wake for WorkerSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.root.set() {
-            self.shared.wake_root();
-        }
-    }
+    };
+    context::within(handle, || {
+        seat::with(shared, Role::Worker, work_until_ready)
+    })
 }
 
 /// The core of a current-thread runtime while this thread is its worker. It goes back even when

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::MutexGuard;
 
 use telemetry_rt_reactor as reactor;
+use telemetry_rt_reactor::Held;
 
 use super::handle::{Handle, TryCurrentError};
 use crate::task::Id;
@@ -17,7 +18,7 @@ thread_local! {
 }
 
 struct Current {
-    handle: Option<Handle>,
+    handle: Option<Held<Handle>>,
     /// How many guards are alive: they must go in the reverse of the order they came.
     depth: usize,
 }
@@ -37,7 +38,7 @@ pub(crate) enum Driving {
 
 pub(crate) fn current() -> Result<Handle, TryCurrentError> {
     CURRENT
-        .try_with(|current| current.borrow().handle.clone())
+        .try_with(|current| current.borrow().handle.as_deref().cloned())
         .map_err(|_| TryCurrentError::thread_local_destroyed())?
         .ok_or_else(TryCurrentError::no_context)
 }
@@ -46,7 +47,7 @@ pub(crate) fn current() -> Result<Handle, TryCurrentError> {
 #[inline]
 pub(crate) fn with_current<R>(look: impl FnOnce(&Handle) -> R) -> Option<R> {
     CURRENT
-        .try_with(|current| current.borrow().handle.as_ref().map(look))
+        .try_with(|current| current.borrow().handle.as_deref().map(look))
         .ok()
         .flatten()
 }
@@ -63,7 +64,7 @@ pub struct EnterGuard<'a> {
 
 /// Gives the thread back its former runtime when it is dropped.
 pub(crate) struct Entered {
-    outer: Option<Handle>,
+    outer: Option<Held<Handle>>,
     reactor: Option<reactor::context::Previous>,
     depth: usize,
     /// The thread that entered has to leave; the guard may be looked at from others.
@@ -88,28 +89,49 @@ impl std::fmt::Debug for EnterGuard<'_> {
 /// Makes `handle` current. Once a thread's locals are gone there is nothing to enter any more,
 /// and the guard does nothing.
 pub(crate) fn enter(handle: &Handle) -> Entered {
-    let entered = CURRENT.try_with(|current| {
-        let mut current = current.borrow_mut();
-        current.depth += 1;
-        (current.handle.replace(handle.clone()), current.depth)
-    });
-    let (outer, depth) = entered.unwrap_or((None, 0));
-    Entered {
-        outer,
-        reactor: Some(reactor::context::enter(
-            Some(handle.reactor().clone()),
-            None,
-        )),
-        depth,
-        not_send: PhantomData,
+    let mut entered = Entered::begin(Held::own(handle.clone()));
+    let reactor = handle.reactor().clone();
+    entered.reactor = Some(reactor::context::enter(Some(reactor), None));
+    entered
+}
+
+/// Runs `f` with `handle` current, as between [`enter`] and the drop of what it returns. Counts no
+/// reference.
+#[inline]
+pub(crate) fn within<R>(handle: &Handle, f: impl FnOnce() -> R) -> R {
+    // SAFETY: `handle` is borrowed until this returns; when it does, or when `f` panics, `entered` takes
+    // the lent one out of the thread-local. It is not there any more if `f` has entered something else
+    // and not left it: whoever did that took a counted one, see `begin`.
+    let mut entered = Entered::begin(unsafe { Held::lent(handle) });
+    // SAFETY: as above; `entered` restores what was before.
+    entered.reactor = Some(unsafe { reactor::context::enter_lent(handle.reactor()) });
+    let output = f();
+    drop(entered);
+    output
+}
+
+impl Entered {
+    #[inline]
+    fn begin(handle: Held<Handle>) -> Entered {
+        let entered = CURRENT.try_with(|current| {
+            let mut current = current.borrow_mut();
+            current.depth += 1;
+            (current.handle.replace(handle), current.depth)
+        });
+        let (outer, depth) = entered.unwrap_or((None, 0));
+        Entered {
+            // It is put back by whoever has the guard, who knows nothing of the one who lent it.
+            outer: outer.map(Held::counted),
+            reactor: None,
+            depth,
+            not_send: PhantomData,
+        }
     }
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(reactor) = self.reactor.take() {
-            reactor::context::restore(reactor);
-        }
         let outer = self.outer.take();
         let left = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
@@ -119,16 +141,24 @@ impl Drop for Entered {
             current.depth -= 1;
             Ok(std::mem::replace(&mut current.handle, outer))
         });
+        if let Some(reactor) = self.reactor.take() {
+            reactor::context::restore(reactor);
+        }
         // What was current is dropped here, with nothing borrowed: it may be the last handle.
         if let Ok(Err(())) = left
             && !std::thread::panicking()
         {
-            panic!(
-                "`EnterGuard` values dropped out of order. Guards returned by `Handle::enter()` \
-                 must be dropped in the reverse order as they were acquired."
-            );
+            out_of_order();
         }
     }
+}
+
+#[cold]
+fn out_of_order() {
+    panic!(
+        "`EnterGuard` values dropped out of order. Guards returned by `Handle::enter()` must be \
+         dropped in the reverse order as they were acquired."
+    );
 }
 
 // ----- driving -----

@@ -8,12 +8,14 @@ mod metrics;
 #[cfg(feature = "telemetry")]
 mod metrics_counted;
 mod os;
+mod pens;
 mod root;
 #[expect(
     clippy::module_inception,
     reason = "the file is about the type `Runtime`"
 )]
 mod runtime;
+mod seat;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 mod worker_threads;
@@ -26,3 +28,4 @@ pub use os::{Os, StdThreads};
 pub use runtime::Runtime;
 
 pub(crate) use handle::{BlockingSpawn, spawn_blocking_named, spawn_here, spawn_named};
+pub(crate) use pens::Pens;

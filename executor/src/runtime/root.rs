@@ -5,38 +5,118 @@ use std::panic::Location;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake};
+use std::thread::Thread;
 
 use telemetry_rt_reactor::leaf;
 use telemetry_rt_telemetry::record::{
-    Ending, Lineage, Meta, PollEnd, PollGuard, Process, ProcessType, Recorder, Scribe, Spawning,
+    Account, Ending, Lineage, Meta, PollEnd, PollGuard, Process, ProcessType, Recorder, Spawning,
     TaskDetail, TaskRecord, TaskScope, TaskView, Viewer, WakeCause, WakeStamp, outcome_of,
 };
 
+use super::pens::LentPen;
+use super::seat::Seat;
 use crate::registry::Live;
 use crate::scheduler::Shared;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::task::{Id, panic_message, waiting_of, waking_reactor};
 
-/// What of a root its wakers and those who look on may touch; it may outlive the root.
-#[derive(Debug)]
+/// What of a root its wakers and those who look on may touch. It may outlive the root, and be that of
+/// the next one on the same thread: see `seat`.
 pub(super) struct RootSignal {
     /// Wakes that no poll has answered yet.
     wakes: AtomicU64,
-    /// Whoever keeps a waker keeps this, too.
+    /// Nobody is to see it: there is no root yet or any more, though there may be wakers.
     ended: AtomicBool,
     ready: WakeStamp,
     record: TaskRecord,
     detail: TaskDetail,
-    id: Id,
+    /// The number of the root.
+    id: AtomicU64,
+    sleeper: Sleeper,
+}
+
+/// Who sleeps until the root is woken.
+pub(super) enum Sleeper {
+    /// A thread that has nothing else to do.
+    Thread(Thread),
+    /// The worker of a current-thread runtime.
+    Worker(Weak<Shared>),
+}
+
+impl Sleeper {
+    fn wake(&self) {
+        match self {
+            Sleeper::Thread(thread) => thread.unpark(),
+            Sleeper::Worker(shared) => {
+                // A runtime that is gone polls no root.
+                if let Some(shared) = shared.upgrade() {
+                    shared.wake_root();
+                }
+            }
+        }
+    }
+}
+
+impl Wake for RootSignal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.set() {
+            self.sleeper.wake();
+        }
+    }
 }
 
 impl RootSignal {
+    /// A signal that is that of no root yet.
+    pub(super) fn new(sleeper: Sleeper) -> RootSignal {
+        let account = Account::unrecorded();
+        RootSignal {
+            wakes: AtomicU64::new(0),
+            ended: AtomicBool::new(true),
+            ready: account.first_wake(),
+            record: account.record,
+            detail: account.detail,
+            id: AtomicU64::new(0),
+            sleeper,
+        }
+    }
+
+    /// Lists it among what is to be seen of the runtime.
+    pub(super) fn list(self: &Arc<Self>, shared: &Shared) {
+        if Recorder::IS_SEEN {
+            let live: Weak<RootSignal> = Arc::downgrade(self);
+            shared.bystanders().add(live);
+        }
+    }
+
+    /// It is that of this root from now on, which is to be polled. Nobody has a waker of the one before.
+    fn begin(&self, id: Id, account: &Account) {
+        // Relaxed: whoever wakes the root gets the waker from this thread.
+        self.wakes.store(1, Ordering::Relaxed);
+        if !Recorder::IS_SEEN {
+            return;
+        }
+        // Pairs with the fence in `view`: who sees some of what follows sees that the root before has
+        // ended, or what is stored last.
+        fence(Ordering::Release);
+        account.renew(&self.ready, &self.record, &self.detail);
+        // Release, both: who sees the number sees all of the account, and who sees that there is a root
+        // sees its number.
+        self.id.store(id.number(), Ordering::Release);
+        self.ended.store(false, Ordering::Release);
+    }
+
     /// Notes a wake. `true` if it is the first since the last poll.
-    pub(super) fn set(&self) -> bool {
+    fn set(&self) -> bool {
         // Relaxed: the addition below decides, this only keeps the first wake's stamp.
         if self.wakes.load(Ordering::Relaxed) == 0 {
-            self.ready.woken(|| self.id.number(), waking_reactor);
+            // Relaxed: whoever has a waker got it after the number was written.
+            let id = || self.id.load(Ordering::Relaxed);
+            self.ready.woken(id, waking_reactor);
         }
         // Release: the poller sees what it is woken for.
         self.wakes.fetch_add(1, Ordering::AcqRel) == 0
@@ -51,35 +131,54 @@ impl RootSignal {
         self.wakes.swap(0, Ordering::AcqRel)
     }
 
-    fn end(&self) {
-        // Relaxed: told to people only.
+    /// As [`take`](Self::take), before anybody was given the waker.
+    fn take_first(&self) -> u64 {
+        // Relaxed: no other thread can have written it since `begin`.
+        let wakes = self.wakes.load(Ordering::Relaxed);
+        self.wakes.store(0, Ordering::Relaxed);
+        wakes
+    }
+
+    pub(super) fn end(&self) {
+        // Relaxed: told to people only; `begin` orders it before what comes next.
         self.ended.store(true, Ordering::Relaxed);
     }
 }
 
 impl Live for RootSignal {
     fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
-        // Relaxed: as in `end`.
-        if self.ended.load(Ordering::Relaxed) {
+        // Acquire, both: pair with the Releases in `begin`.
+        if self.ended.load(Ordering::Acquire) {
             return;
         }
+        let id = self.id.load(Ordering::Acquire);
         let is_awake = self.is_set() || viewer.is_running(&self.detail);
-        let parts = (&self.record, &self.detail, &self.ready);
-        into.push(viewer.view(self.id.number(), is_awake, parts));
+        let view = viewer.view(id, is_awake, (&self.record, &self.detail, &self.ready));
+        // Pairs with the fence in `begin`: if something of the next root was seen, either this one is
+        // seen to have ended, or the number is another.
+        fence(Ordering::Acquire);
+        let is_same = self.id.load(Ordering::Relaxed) == id;
+        if is_same && !self.ended.load(Ordering::Relaxed) {
+            into.push(view);
+        }
     }
 }
 
 /// The part of a root that belongs to the thread that polls it.
-pub(super) struct Root {
+pub(super) struct Root<'a> {
+    seat: &'a Seat,
+    id: u64,
     scope: TaskScope,
-    scribe: Scribe,
+    scribe: LentPen<'a>,
+    was_polled: bool,
 }
 
-impl Root {
+impl<'a> Root<'a> {
     pub(super) fn new<F: Future>(
-        shared: &Shared,
+        shared: &'a Shared,
+        seat: &'a Seat,
         site: &'static Location<'static>,
-    ) -> (Root, Arc<RootSignal>) {
+    ) -> Root<'a> {
         let recorder = shared.recorder();
         let account = recorder.spawned(Spawning {
             meta: const { &Meta::of::<F, F::Output>(ProcessType::Future) },
@@ -87,44 +186,35 @@ impl Root {
             site,
             lineage: Lineage::Inherit,
         });
-        let signal = Arc::new(RootSignal {
-            wakes: AtomicU64::new(1),
-            ended: AtomicBool::new(false),
-            ready: account.first_wake(),
-            record: account.record,
-            detail: account.detail,
-            id: Id::next(),
-        });
-        if Recorder::IS_SEEN {
-            let live: Weak<RootSignal> = Arc::downgrade(&signal);
-            shared.bystanders().add(live);
-        }
-        let root = Root {
+        let id = Id::next();
+        seat.signal().begin(id, &account);
+        Root {
+            seat,
+            id: id.number(),
             scope: account.scope,
-            scribe: recorder.block_on(),
-        };
-        (root, signal)
+            scribe: shared.pens().lend(recorder, seat.pen()),
+            was_polled: false,
+        }
     }
 
     /// Polls the future, if it was woken.
-    pub(super) fn poll<F: Future>(
-        &mut self,
-        future: Pin<&mut F>,
-        signal: &RootSignal,
-        waker: &Waker,
-    ) -> Poll<F::Output> {
-        let wakes = signal.take();
+    pub(super) fn poll<F: Future>(&mut self, future: Pin<&mut F>) -> Poll<F::Output> {
+        let signal = self.seat.signal();
+        let wakes = match std::mem::replace(&mut self.was_polled, true) {
+            true => signal.take(),
+            false => signal.take_first(),
+        };
         if wakes == 0 {
             return Poll::Pending;
         }
-        let Root { scope, scribe } = self;
-        let process = &mut process(signal, scope);
+        let scribe = &self.scribe;
+        let process = &mut process(self.id, signal, &mut self.scope);
         let at_work = scribe.at_work(WakeCause::Task);
         let mut poll = PollGuard::default();
         scribe.poll_started(&mut poll, process, &signal.ready);
         let outer = leaf::begin_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            future.poll(&mut Context::from_waker(waker))
+            future.poll(&mut Context::from_waker(self.seat.waker()))
         }));
         let left = leaf::end_poll(outer);
         let end = PollEnd {
@@ -152,9 +242,9 @@ impl Root {
     }
 }
 
-fn process<'a>(signal: &'a RootSignal, scope: &'a mut TaskScope) -> Process<'a> {
+fn process<'a>(id: u64, signal: &'a RootSignal, scope: &'a mut TaskScope) -> Process<'a> {
     Process {
-        id: signal.id.number(),
+        id,
         process_type: ProcessType::Future,
         record: &signal.record,
         detail: &signal.detail,

@@ -16,6 +16,7 @@ use super::injector::Injector;
 use super::park::{Parker, SharedDriver};
 use super::queue::Stealer;
 use crate::registry::{Bystanders, Registry};
+use crate::runtime::Pens;
 use crate::sync::{AtomicBool, Ordering, fence};
 use crate::task::{Notified, Pen};
 
@@ -29,6 +30,9 @@ pub(crate) struct Shared {
     pub(super) event_interval: u32,
     pub(super) registry: Registry,
     bystanders: Bystanders,
+    pens: Pens,
+    /// No other runtime of the process has it.
+    number: u64,
     recorder: Recorder,
     closing: AtomicBool,
     /// The core of the current-thread flavour, while nobody runs it.
@@ -43,6 +47,12 @@ pub(crate) struct Shared {
 struct Stopped {
     workers: usize,
     down: bool,
+}
+
+fn next_number() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    // Relaxed: only uniqueness is asked for.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// How long the thread that drops all tasks sleeps between two looks, at the most.
@@ -70,6 +80,8 @@ impl Shared {
             // More shards than workers, because other threads spawn, too.
             registry: Registry::new(2 * workers),
             bystanders: Bystanders::default(),
+            pens: Pens::default(),
+            number: next_number(),
             recorder,
             closing: AtomicBool::new(false),
             parked_core: Mutex::new(None),
@@ -122,6 +134,16 @@ impl Shared {
     /// Processes that are not the scheduler's own.
     pub(crate) fn bystanders(&self) -> &Bystanders {
         &self.bystanders
+    }
+
+    /// The pens of threads in a `block_on`.
+    pub(crate) fn pens(&self) -> &Pens {
+        &self.pens
+    }
+
+    /// What tells this runtime from all others of the process.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The thread that runs a worker, if one does.

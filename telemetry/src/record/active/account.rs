@@ -83,6 +83,15 @@ impl Account {
         WakeStamp::new(self.record.spawned(), WakeCause::Spawn)
     }
 
+    /// Writes the account into the place of one that was closed, which others may be reading. What
+    /// belongs to whoever polls the process is left.
+    #[inline]
+    pub fn renew(&self, ready: &WakeStamp, record: &TaskRecord, detail: &TaskDetail) {
+        ready.renew(&self.first_wake());
+        record.renew(&self.record);
+        detail.renew(&self.detail);
+    }
+
     /// The process, for whoever keeps its account in one piece.
     #[inline]
     pub fn process(&mut self, id: u64, process_type: ProcessType) -> Process<'_> {

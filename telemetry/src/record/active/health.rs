@@ -85,6 +85,21 @@ impl ShardHealth {
     pub fn count(&self, counter: Counter) -> u64 {
         self.counters[counter as usize]
     }
+
+    /// Adds what another shard counted; what is of meaning for workers only is left alone.
+    fn add(&mut self, more: &ShardHealth) {
+        add_each(&mut self.counters, &more.counters);
+        add_each(&mut self.wakes, &more.wakes);
+        self.polls.add(&more.polls);
+        self.delays.add(&more.delays);
+        self.blocking_delays.add(&more.blocking_delays);
+    }
+}
+
+fn add_each(sums: &mut [u64], more: &[u64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
 }
 
 /// A scheduler, as far as a recorder asks it. Asked from any thread at any time.
@@ -135,7 +150,7 @@ impl Recorder {
                 .iter()
                 .map(|shard| self.read_health(shard))
                 .collect(),
-            others: self.read_health(self.other_shard()),
+            others: self.read_others(),
             gauges: self.ask(|observed| observed.gauges()).unwrap_or_default(),
             age_nanos: Scale::current().nanos(self.age(ticks())),
         }
@@ -149,6 +164,14 @@ impl Recorder {
     #[track_caller]
     pub fn worker_health(&self, worker: usize) -> ShardHealth {
         self.read_health(&self.worker_shards()[worker])
+    }
+
+    fn read_others(&self) -> ShardHealth {
+        let mut others = self.read_health(self.other_shard());
+        for guest in self.guests().all() {
+            others.add(&self.read_health(&guest));
+        }
+        others
     }
 
     fn read_health(&self, shard: &Shard) -> ShardHealth {

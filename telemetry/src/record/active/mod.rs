@@ -7,9 +7,9 @@
 //!    touched by the thread with that right only.
 //! 2. A [`WakeStamp`] is written by the thread whose wake gave somebody the right to poll, by the
 //!    poll that answers it, and, while that poll goes on, by the first who wakes the task again.
-//! 3. Each worker has a [`Shard`](shard::Shard) of its own, which only it writes; all other
-//!    threads (blocking pool, `block_on`, a thread that drops a runtime) share one more, written
-//!    by read-modify-write. The drain reads all of them at any time.
+//! 3. Each worker has a [`Shard`](shard::Shard) of its own, which only it writes, and so has the pen of
+//!    a `block_on` ([`guests`]); all other threads (blocking pool, a thread that drops a runtime) share
+//!    one more, written by read-modify-write. The drain reads all of them at any time.
 //! 4. A [lane](lane) of the flight recorder is written by the thread that has its pen ([`Scribe`]) at
 //!    work: a worker's lane goes with the worker when it moves to another thread, and the thread it
 //!    leaves forgets it first.
@@ -22,6 +22,7 @@ mod account;
 mod birth;
 mod ending;
 mod flight;
+mod guests;
 mod health;
 mod histogram;
 mod ids;

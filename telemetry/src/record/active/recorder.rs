@@ -15,6 +15,7 @@ use telemetry_rt_clock::{Scale, Ticks, ticks};
 
 use super::account::{Account, Beginning, Process};
 use super::birth::{self, Begun, Birth};
+use super::guests::Guests;
 use super::health::Observed;
 use super::histogram::{Bounds, Distribution};
 use super::kind::{Kind, KindRef, Kinds};
@@ -86,6 +87,7 @@ struct Inner {
     started: Ticks,
     workers: Box<[Arc<Shard>]>,
     others: Arc<Shard>,
+    guests: Guests,
     /// The writing ends of the workers' rings, until the workers fetch them.
     producers: Mutex<Vec<Option<Producer<SpanRecord>>>>,
     /// The reading ends. Only the drain locks them.
@@ -157,6 +159,7 @@ impl Recorder {
                     .map(|_| Arc::new(Shard::new(Writers::One)))
                     .collect(),
                 others: Arc::new(Shard::new(Writers::Many)),
+                guests: Guests::default(),
                 producers: Mutex::new(producers),
                 consumers: Mutex::new(consumers),
                 from_others: OnceLock::new(),
@@ -198,12 +201,12 @@ impl Recorder {
         Scribe::of_others(self.clone(), Some(name), Some(lane))
     }
 
-    /// A pen for a thread that polls the future of a `block_on`.
+    /// A pen for a thread that polls the future of a `block_on`, in one or in many.
     pub fn block_on(&self) -> Scribe {
         let name = || Arc::from(std::thread::current().name().unwrap_or("unnamed"));
         let lanes = &self.inner.other_lanes;
         let lane = lanes.take_again(&name, self.other_moments());
-        Scribe::of_others(self.clone(), None, Some(lane))
+        Scribe::of_guest(self.clone(), lane)
     }
 
     fn other_moments(&self) -> usize {
@@ -377,6 +380,10 @@ impl Recorder {
         &self.inner.others
     }
 
+    pub(super) fn guests(&self) -> &Guests {
+        &self.inner.guests
+    }
+
     pub(super) fn lanes(&self) -> impl Iterator<Item = Arc<Lane>> {
         let others = self.inner.other_lanes.all();
         self.inner.worker_lanes.iter().cloned().chain(others)
@@ -467,12 +474,9 @@ impl Recorder {
     /// Sums up what all threads have counted.
     pub fn snapshot(&self) -> Snapshot {
         let scale = Scale::current();
-        let shards: Vec<&Arc<Shard>> = self
-            .inner
-            .workers
-            .iter()
-            .chain([&self.inner.others])
-            .collect();
+        let guests = self.inner.guests.all();
+        let not_workers = [&self.inner.others].into_iter().chain(&guests);
+        let shards: Vec<&Arc<Shard>> = self.inner.workers.iter().chain(not_workers).collect();
         let mut processes = Vec::new();
         for kind in self.kinds() {
             for outcome in Outcome::ALL {

@@ -2,7 +2,8 @@
 //!
 //! A worker has a pen of its own, which writes a shard that nobody else writes and keeps the
 //! worker's clock: a poll starts where the one before it ended, so that each poll costs one clock
-//! read. All other threads write the shared shard, and read the clock at both ends of a poll.
+//! read. All other threads read the clock at both ends of a poll, and write the shared shard, but for
+//! those in a `block_on`, which are lent one of their own (see `guests`).
 //!
 //! While a worker polls, its clock is also in a thread-local, so that a task that wakes another
 //! need not read the clock again.
@@ -21,7 +22,7 @@ use super::poll_log::{PollDetail, PollNote};
 use super::recorder::Recorder;
 use super::ring::{Producer, Pushed};
 use super::scopes::{self, Scopes};
-use super::shard::Shard;
+use super::shard::{Shard, Writers};
 use super::span::SpanRecord;
 use super::task::{NO_WORKER, Started, WakeStamp};
 use super::thread::{self, AtWork, Polling};
@@ -97,6 +98,20 @@ impl Scribe {
             thread,
             now: Cell::new(Ticks(0)),
         }
+    }
+
+    pub(super) fn of_guest(recorder: Recorder, lane: Arc<Lane>) -> Scribe {
+        let lent = recorder.guests().take();
+        let mut scribe = Scribe::of_others(recorder, None, Some(lane));
+        if let Some(shard) = lent {
+            scribe.shard = shard;
+        }
+        scribe
+    }
+
+    /// Whether the shard was lent to it.
+    fn is_guest(&self) -> bool {
+        self.worker == NO_WORKER && self.shard.writers == Writers::One
     }
 
     // ----- the thread -----
@@ -420,6 +435,9 @@ impl Scribe {
 
 impl Drop for Scribe {
     fn drop(&mut self) {
+        if self.is_guest() {
+            self.recorder.guests().give_back(Arc::clone(&self.shard));
+        }
         // The lane may go to another thread now; what it shows stays.
         if let (Some(lane), NO_WORKER) = (&self.lane, self.worker) {
             lane.release();

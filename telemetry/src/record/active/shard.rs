@@ -53,7 +53,7 @@ impl Writers {
     }
 }
 
-/// What one worker, or all threads that are no workers, have counted.
+/// What one worker or guest has counted, or all other threads.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) writers: Writers,

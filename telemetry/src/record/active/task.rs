@@ -88,6 +88,12 @@ impl WakeStamp {
         }
     }
 
+    /// Makes it the stamp of another process.
+    #[inline]
+    pub(super) fn renew(&self, new: &WakeStamp) {
+        self.0.store(new.0.load(Relaxed), Relaxed);
+    }
+
     #[inline]
     pub(super) fn get(&self) -> (Ticks, WakeCause) {
         let word = self.0.load(Relaxed);
@@ -206,6 +212,31 @@ impl TaskRecord {
             last_worker: AtomicU16::new(NO_WORKER),
             migrations: AtomicU16::new(0),
         }
+    }
+
+    /// Makes it the record of another process.
+    #[inline]
+    pub(super) fn renew(&self, new: &TaskRecord) {
+        let TaskRecord {
+            last,
+            busy,
+            scheduled,
+            polls,
+            wakes,
+            spawned,
+            kind,
+            last_worker,
+            migrations,
+        } = new;
+        self.last.set(last.get());
+        self.busy.set(busy.get());
+        self.scheduled.set(scheduled.get());
+        self.polls.store(polls.load(Relaxed), Relaxed);
+        self.wakes.store(wakes.load(Relaxed), Relaxed);
+        self.spawned.set(spawned.get());
+        self.kind.store(kind.load(Relaxed), Relaxed);
+        self.last_worker.store(last_worker.load(Relaxed), Relaxed);
+        self.migrations.store(migrations.load(Relaxed), Relaxed);
     }
 
     #[inline]
@@ -344,6 +375,31 @@ impl TaskDetail {
         };
         detail.identify(trace_id, span_id, flags);
         detail
+    }
+
+    /// Makes it the detail of another process.
+    #[inline]
+    pub(super) fn renew(&self, new: &TaskDetail) {
+        let TaskDetail {
+            idle,
+            trace_id,
+            span_id,
+            parent,
+            children,
+            waiting,
+            flags,
+        } = new;
+        for (mine, new) in self.idle.iter().zip(idle) {
+            mine.set(new.get());
+        }
+        for (mine, new) in self.trace_id.iter().zip(trace_id) {
+            mine.set(new.get());
+        }
+        self.span_id.set(span_id.get());
+        self.parent.set(parent.get());
+        self.children.store(children.load(Relaxed), Relaxed);
+        self.waiting.store(waiting.load(Relaxed), Relaxed);
+        self.flags.store(flags.load(Relaxed), Relaxed);
     }
 
     /// Says which span it has, and what becomes of it.
