@@ -11,13 +11,13 @@
 //! Everything blocks, on the thread that exports; docs/adr/0010 says why it is not `tonic`.
 
 mod connection;
-#[cfg(fuzzing)]
-pub(super) mod fuzz;
 #[cfg(feature = "tls")]
 mod encrypted;
 #[cfg(not(feature = "tls"))]
 #[path = "encrypted_off.rs"]
 mod encrypted;
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 mod message;
 mod status;
 mod stream;
