@@ -14,7 +14,8 @@ use crate::export::metric::{HistogramPoint, Metric, MetricData, Number, NumberPo
 #[derive(Debug, Default)]
 pub(super) struct Delta {
     histograms: HashMap<String, HistogramPoint>,
-    sums: HashMap<String, Number>,
+    sums: HashMap<String, NumberPoint>,
+    /// When all that there was then had been acknowledged.
     until: Option<SystemTime>,
 }
 
@@ -30,23 +31,31 @@ impl Delta {
             .collect()
     }
 
-    /// The collector has these metrics.
+    /// The collector has these metrics; others may still be to come.
     pub(super) fn acknowledge(&mut self, metrics: &[Metric]) {
         for metric in metrics {
             match &metric.data {
                 MetricData::Histogram { points, .. } => points.iter().for_each(|point| {
-                    self.until = Some(point.time);
                     self.histograms
                         .insert(key(metric, &point.attributes), point.clone());
                 }),
                 MetricData::Sum { points, .. } => points.iter().for_each(|point| {
-                    self.until = Some(point.time);
                     self.sums
-                        .insert(key(metric, &point.attributes), point.value);
+                        .insert(key(metric, &point.attributes), point.clone());
                 }),
                 MetricData::Gauge { .. } => {}
             }
         }
+    }
+
+    /// The collector has all of these metrics: what appears from now on was not there before.
+    pub(super) fn round_is_over(&mut self, metrics: &[Metric]) {
+        let time_of = |metric: &Metric| match &metric.data {
+            MetricData::Histogram { points, .. } => points.first().map(|point| point.time),
+            MetricData::Sum { points, .. } => points.first().map(|point| point.time),
+            MetricData::Gauge { .. } => None,
+        };
+        self.until = metrics.iter().find_map(time_of).or(self.until);
     }
 
     fn data_since(&self, metric: &Metric) -> MetricData {
@@ -75,11 +84,12 @@ impl Delta {
     }
 
     fn histogram_since(&self, metric: &Metric, now: &HistogramPoint) -> HistogramPoint {
+        let seen = self.histograms.get(&key(metric, &now.attributes));
         let mut point = now.clone();
-        point.start = self.start_of(now.start, now.time);
+        point.start = self.start_of(seen.map(|seen| seen.time), now.start, now.time);
         let start = point.start;
         point.exemplars.retain(|exemplar| exemplar.time >= start);
-        if let Some(seen) = self.histograms.get(&key(metric, &now.attributes)) {
+        if let Some(seen) = seen {
             point.count = now.count.saturating_sub(seen.count);
             point.sum = (now.sum - seen.sum).max(0.0);
             // The extremes are those of all time, not of this period.
@@ -92,15 +102,15 @@ impl Delta {
     }
 
     /// Never after the end of the period: the wall clock may have been set back.
-    fn start_of(&self, first: SystemTime, end: SystemTime) -> SystemTime {
-        self.until.unwrap_or(first).min(end)
+    fn start_of(&self, seen: Option<SystemTime>, first: SystemTime, end: SystemTime) -> SystemTime {
+        seen.or(self.until).unwrap_or(first).min(end)
     }
 
     fn sum_since(&self, metric: &Metric, now: &NumberPoint) -> NumberPoint {
         let seen = self.sums.get(&key(metric, &now.attributes));
         NumberPoint {
-            start: self.start_of(now.start, now.time),
-            value: seen.map_or(now.value, |&seen| difference(now.value, seen)),
+            start: self.start_of(seen.map(|seen| seen.time), now.start, now.time),
+            value: seen.map_or(now.value, |seen| difference(now.value, seen.value)),
             ..now.clone()
         }
     }

@@ -14,7 +14,7 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::export::length::shorten_values;
+use super::long::shorten;
 use crate::export::metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 
 /// Whether sums count from the start of the program or from the last export.
@@ -33,9 +33,6 @@ impl Temporality {
     }
 }
 
-/// A longer value is cut, so that one attribute does not cost a whole batch.
-pub(super) const MOST_CHARACTERS: usize = 64 * 1024;
-
 pub(super) fn spans(spans: &[SpanData], resource: &Resource) -> ExportTraceServiceRequest {
     let resource = ResourceAttributesWithSchema::from(resource);
     ExportTraceServiceRequest {
@@ -53,9 +50,7 @@ pub(super) fn scopes(spans: &[SpanData]) -> Vec<ScopeSpans> {
 
 fn shortened(spans: &[SpanData]) -> Vec<SpanData> {
     let mut spans = spans.to_vec();
-    spans
-        .iter_mut()
-        .for_each(|span| shorten_values(span, MOST_CHARACTERS));
+    spans.iter_mut().for_each(shorten);
     spans
 }
 

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use telemetry_rt_clock::instant;
 use ureq::Body;
 use ureq::http::Response;
 
 use super::failure::Failure;
-use super::{decoded, http, partial_success};
+use super::{http, reply};
 
 pub use super::grpc::fuzz::{grpc_reply, grpc_status};
 
@@ -41,17 +39,8 @@ pub(super) fn check(reply: Result<Vec<u8>, Failure>) {
 }
 
 fn check_accepted(reply: &[u8]) {
-    let partial = decoded::<ExportTraceServiceResponse>(reply).and_then(|it| it.partial_success);
-    check_partial(partial.map(|partial| (partial.rejected_spans, partial.error_message)));
-    let partial = decoded::<ExportMetricsServiceResponse>(reply).and_then(|it| it.partial_success);
-    check_partial(partial.map(|partial| (partial.rejected_data_points, partial.error_message)));
-}
-
-fn check_partial(partial: Option<(i64, String)>) {
-    let rejects = partial.as_ref().is_some_and(|(rejected, _)| *rejected > 0);
-    let result = partial_success(partial);
-    assert_eq!(result.is_err(), rejects);
-    if let Err(error) = result {
+    if let Err(error) = reply::result_of(reply) {
+        assert!(error.is_partial(), "a part of it was accepted");
         check_text(&error.to_string());
     }
 }

@@ -10,6 +10,8 @@
 //! http.rs      one attempt by HTTP; grpc/ the same by gRPC
 //! body.rs      spans as they come out of the queue, as bodies of requests
 //! span.rs      one record as a span; wire.rs the bytes
+//! reply.rs     what a collector that has accepted a request says of its parts
+//! portions.rs  metrics that are too many for one request
 //! encode.rs    metrics, and spans in the form of the SDK, by the types of the library
 //! discard.rs   all of this with no network behind it
 //! ```
@@ -26,7 +28,10 @@ pub(super) mod fuzz;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
+mod long;
 mod pieces;
+mod portions;
+mod reply;
 mod settings;
 mod span;
 #[cfg(feature = "tls")]
@@ -37,8 +42,6 @@ mod tls;
 mod url;
 mod wire;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
@@ -53,8 +56,8 @@ use body::BodyWriter;
 use client::Client;
 use delta::Delta;
 use encode::Temporality;
-use failure::shown_text;
 use pieces::Pieces;
+use portions::portions;
 
 pub use discard::Discard;
 pub use endpoint::Endpoint;
@@ -184,47 +187,27 @@ impl Exporter for Otlp {
         let Some(client) = &self.metrics else {
             return Ok(());
         };
-        let request = match &self.delta {
-            Some(delta) => encode::metrics(&delta.since(metrics), resource, Temporality::Delta),
-            None => encode::metrics(metrics, resource, Temporality::Cumulative),
-        };
-        let reply = client.send(&request.encode_to_vec())?;
-        if let Some(delta) = &mut self.delta {
-            delta.acknowledge(metrics);
+        let mut result = Ok(());
+        for portion in portions(metrics) {
+            let request = match &self.delta {
+                Some(delta) => {
+                    encode::metrics(&delta.since(&portion), resource, Temporality::Delta)
+                }
+                None => encode::metrics(&portion, resource, Temporality::Cumulative),
+            };
+            let reply = client.send(&request.encode_to_vec())?;
+            if let Some(delta) = &mut self.delta {
+                delta.acknowledge(&portion);
+            }
+            result = result.and(reply::result_of(&reply));
         }
-        let partial = decoded::<ExportMetricsServiceResponse>(&reply)
-            .and_then(|response| response.partial_success)
-            .map(|partial| (partial.rejected_data_points, partial.error_message));
-        partial_success(partial)
+        if let Some(delta) = &mut self.delta {
+            delta.round_is_over(metrics);
+        }
+        result
     }
 }
 
 fn post_spans(client: &Client, body: &[u8]) -> Result<(), ExportError> {
-    let reply = client.send(body)?;
-    let partial = decoded::<ExportTraceServiceResponse>(&reply)
-        .and_then(|response| response.partial_success)
-        .map(|partial| (partial.rejected_spans, partial.error_message));
-    partial_success(partial)
-}
-
-/// The collector has accepted the request; a reply that is not understood takes nothing back.
-fn decoded<M: Message + Default>(reply: &[u8]) -> Option<M> {
-    M::decode(reply).ok()
-}
-
-fn partial_success(partial: Option<(i64, String)>) -> Result<(), ExportError> {
-    match partial {
-        Some((rejected, message)) if rejected > 0 => {
-            Err(ExportError::partial(rejected as u64, shown_text(&message)))
-        }
-        // By the specification a message without rejections is a warning.
-        Some((_, message)) if !message.is_empty() => {
-            warn(format_args!(
-                "the OTLP collector warns: {}",
-                shown_text(&message)
-            ));
-            Ok(())
-        }
-        _ => Ok(()),
-    }
+    reply::result_of(&client.send(body)?)
 }

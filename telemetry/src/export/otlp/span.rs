@@ -20,10 +20,10 @@ use opentelemetry_proto::transform::common::tonic::Attributes;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prost::Message;
 
-use super::encode::MOST_CHARACTERS;
+use super::long::{MOST_CHARACTERS, shorten};
 use super::wire::{NumberKey, Pen, SmallKeys, Wire};
 use crate::export::calendar::Calendar;
-use crate::export::length::{shorten_all, shorten_values};
+use crate::export::length::shorten_all;
 use crate::export::span_data::{
     Converter, Ledger, MOST_ATTRIBUTES, constants, idle_key, name_of, status,
 };
@@ -313,7 +313,7 @@ fn write_long(
     converter: &mut Converter,
 ) {
     let mut span = converter.convert(record, calendar);
-    shorten_values(&mut span, MOST_CHARACTERS);
+    shorten(&mut span);
     let mut message = Span::from(span).encode_to_vec();
     if message.len() > MOST_BYTES_OF_A_SPAN {
         // Nobody would take it, and its length does not fit: what it says of the process does.

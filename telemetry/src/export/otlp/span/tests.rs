@@ -103,7 +103,7 @@ fn written(
 
 fn by_library(record: &SpanRecord, calendar: &Calendar, converter: &mut Converter) -> Span {
     let mut span = converter.convert(record, calendar);
-    shorten_values(&mut span, MOST_CHARACTERS);
+    shorten(&mut span);
     Span::from(span)
 }
 
