@@ -15,6 +15,7 @@ use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
 use parking_lot::Mutex;
 
+use super::headers::Checking;
 use super::pipeline::Pipeline;
 use super::queue::Queue;
 
@@ -76,8 +77,8 @@ pub(super) fn install_propagators(propagators: &[Propagator]) {
 impl Propagator {
     fn boxed(self) -> Box<dyn TextMapPropagator + Send + Sync> {
         match self {
-            Propagator::TraceContext => Box::new(TraceContextPropagator::new()),
-            Propagator::Baggage => Box::new(CleanBaggage(BaggagePropagator::new())),
+            Propagator::TraceContext => Box::new(Checking(TraceContextPropagator::new())),
+            Propagator::Baggage => Box::new(Checking(CleanBaggage(BaggagePropagator::new()))),
         }
     }
 }

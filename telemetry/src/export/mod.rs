@@ -64,6 +64,7 @@ mod watchdog;
 mod diagnostics;
 mod env;
 mod globals;
+mod headers;
 mod variables;
 
 #[cfg(all(fuzzing, feature = "grpc", feature = "prometheus"))]
