@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use telemetry_rt_clock::instant;
 
+use super::render::escaped;
+
+/// As many characters of one line are said: an exporter may explain itself at any length.
+const MOST_CHARACTERS: usize = 2000;
+
 const LINES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -35,7 +40,7 @@ pub(super) fn warn(message: fmt::Arguments<'_>) {
     let Some(held_back) = LIMIT.lock().admit(instant()) else {
         return;
     };
-    let mut line = message.to_string();
+    let mut line = shown(&message.to_string());
     if held_back > 0 {
         line += &format!(" ({held_back} more warnings were held back)");
     }
@@ -44,6 +49,14 @@ pub(super) fn warn(message: fmt::Arguments<'_>) {
         Some(hook) => hook(&line),
         // Not `eprintln`, which panics when standard error is closed.
         None => drop(writeln!(io::stderr(), "telemetry_rt: {line}")),
+    }
+}
+
+/// One line, whatever is in it, and nothing that a terminal obeys.
+fn shown(message: &str) -> String {
+    match message.char_indices().nth(MOST_CHARACTERS) {
+        None => escaped(message),
+        Some((end, _)) => escaped(&message[..end]) + "…",
     }
 }
 
@@ -72,6 +85,14 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_one_line_of_bounded_length() {
+        assert_eq!(shown("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        let long = shown(&"ä".repeat(MOST_CHARACTERS + 1));
+        assert_eq!(long.chars().count(), MOST_CHARACTERS + 1);
+        assert!(long.ends_with("ä…"));
+    }
 
     #[test]
     fn a_flood_is_cut_and_counted() {

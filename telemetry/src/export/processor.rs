@@ -24,7 +24,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 impl SpanProcessor for Processor {
     fn on_start(&self, _span: &mut Span, _cx: &Context) {}
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
+        // The SDK asks the wall clock at both ends, and that may have been set back meanwhile.
+        span.end_time = span.end_time.max(span.start_time);
         // The SDK also shows spans that are recorded but not sampled.
         if span.span_context.is_sampled() {
             self.queue.offer_user(span);

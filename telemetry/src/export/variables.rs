@@ -242,6 +242,8 @@ pub(super) fn names(env: &Env<'_>, name: &str) -> NameList {
 /// What is said about the program itself. The SDK lets `service.name` in
 /// `OTEL_RESOURCE_ATTRIBUTES` win over `OTEL_SERVICE_NAME`; the specification asks for the reverse.
 pub(super) fn resource(env: &Env<'_>) -> Resource {
+    // The SDK reads this one itself, and says nothing if it is no text; this does.
+    env.raw("OTEL_RESOURCE_ATTRIBUTES");
     let builder = Resource::builder();
     match env.text("OTEL_SERVICE_NAME") {
         Some(name) => builder.with_service_name(name).build(),

@@ -165,7 +165,15 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
 
 fn file_error(variable: &str, path: &str, what: &str, reason: &str) -> ConfigError {
     let accepted = format!("the path of a PEM file {what} ({reason})");
-    ConfigError::new(variable, path, accepted)
+    ConfigError::new(variable, path_without_secrets(path), accepted)
+}
+
+/// What was meant to be a path, unless it is what belongs into the file: that may be a key.
+fn path_without_secrets(path: &str) -> &str {
+    match path.contains("-----") || path.contains('\n') {
+        true => "…",
+        false => path,
+    }
 }
 
 /// `key1=value1,key2=value2`, the values percent-encoded.
@@ -272,6 +280,9 @@ mod tests {
             "http://",
             "/v1/traces",
             "ht tp://x",
+            "http://h:port",
+            "http://h:99999",
+            "http://[::1]:4318x/v1",
         ] {
             let (endpoint, _) = read(&[(ENDPOINT, url)], Signal::Traces);
             let error = endpoint.unwrap_err().to_string();

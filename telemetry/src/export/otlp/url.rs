@@ -11,12 +11,22 @@ pub(super) fn parse(variable: &str, text: &str, protocol: Protocol) -> Result<Ur
         let tls = cfg!(feature = "tls") && url.scheme_str() == Some("https");
         (tls || url.scheme_str() == Some("http"))
             && url.host().is_some_and(|host| !host.is_empty())
+            && has_usable_port(url)
             && protocol.takes(url)
     };
     text.parse()
         .ok()
         .filter(usable)
         .ok_or_else(|| error(variable, text, protocol))
+}
+
+/// A port that is no number would be taken for none, and the default one used.
+fn has_usable_port(url: &Uri) -> bool {
+    url.authority().is_none_or(|authority| {
+        let without_user = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let port = without_user.get(authority.host().len()..);
+        port.is_none_or(|port| port.len() < 2 || authority.port_u16().is_some())
+    })
 }
 
 /// Where a collector on this machine listens.
