@@ -161,3 +161,11 @@ pub fn warnings(part: &str) -> Vec<String> {
         .cloned()
         .collect()
 }
+
+/// Checks that the metrics say of lost spans what the report says.
+#[track_caller]
+pub fn assert_losses_are_exported(report: &Report, metrics: &[Metric]) {
+    let lost = report.spans.dropped.by_cause();
+    let lost = lost.map(|(cause, spans)| (format!("cause={cause}"), spans as i64));
+    assert_eq!(sums(metrics, "executor.spans.dropped"), lost);
+}
