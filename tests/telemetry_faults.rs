@@ -146,7 +146,6 @@ fn a_shutdown_whose_exporter_failed_says_that_nothing_was_exported() {
 }
 
 #[test]
-#[ignore = "the executor takes all of the time: see `Runtime::shutdown`"]
 fn a_blocking_function_that_is_stuck_does_not_cost_what_was_recorded() {
     let memory = InMemory::new();
     let runtime = runtime(1, Otel::builder().exporter(memory.clone()));

@@ -174,7 +174,6 @@ fn two_shutdowns_at_once_tell_the_same() {
 }
 
 #[test]
-#[ignore = "the second waits for the first: `Pipeline::shutdown` is to use `try_lock_until`"]
 fn a_shutdown_with_little_time_does_not_wait_for_one_with_much() {
     let (gate, bench) = hanging(Place::Spans);
     bench.run_many(25);

@@ -222,7 +222,10 @@ impl Pipeline {
             self.queue.abandon_if_free();
             return Report::default();
         }
-        let mut threads = self.threads.lock();
+        // Another shutdown may have more time than this one.
+        let Some(mut threads) = self.threads.try_lock_until(deadline_after(timeout)) else {
+            return self.report(false);
+        };
         if let Some(threads) = threads.take() {
             self.end(threads, timeout);
         }

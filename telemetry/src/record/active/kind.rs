@@ -306,8 +306,13 @@ fn slot_of(meta: usize, site: usize) -> usize {
 /// How many names given at run time are kept in one process, over all recorders.
 const KEPT_NAMES: usize = 4_000;
 
-/// Keeps a name for ever, once. `None` when too many are kept already.
+/// How many characters of such a name are kept.
+const KEPT_OF_NAME: usize = 256;
+
+/// Keeps the beginning of a name for ever, once. `None` when too many are kept already.
 fn keep_name(name: &str) -> Option<&'static str> {
+    let end = name.char_indices().nth(KEPT_OF_NAME);
+    let name = end.map_or(name, |(end, _)| &name[..end]);
     static NAMES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut names = NAMES.lock();
     let names = names.get_or_insert_default();
