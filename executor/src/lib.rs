@@ -21,6 +21,7 @@ mod local;
 mod memory;
 #[cfg(feature = "telemetry")]
 mod process;
+mod quietly;
 mod registry;
 mod runtime;
 mod scheduler;

@@ -126,6 +126,9 @@ impl Builder {
     }
 
     /// Calls `hook` on each thread of the runtime when it starts.
+    ///
+    /// If it panics, a worker runs all the same; a thread of the blocking pool ends, and what it was
+    /// started for is cancelled unless another thread takes it.
     pub fn on_thread_start<F>(&mut self, hook: F) -> &mut Builder
     where
         F: Fn() + Send + Sync + 'static,

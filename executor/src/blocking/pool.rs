@@ -25,6 +25,7 @@ use telemetry_rt_telemetry::record::{Gauges, Recorder, WakeCause};
 
 use super::desk::{Call, Desk, Step};
 use super::seat::Seat;
+use crate::quietly::quietly;
 use crate::registry::Registry;
 use crate::runtime::{Config, Handle, context};
 use crate::task::{Notified, Pen};
@@ -116,7 +117,9 @@ impl Pool {
         };
         let name = format!("{}-blocking-{number}", self.thread_name());
         let thread_name: Arc<str> = name.as_str().into();
-        let run = Box::new(move || newcomer.thread_main(thread_name));
+        // Only hooks of the user can panic there. The standard library aborts the process if nobody
+        // takes a payload that panics when it is dropped.
+        let run = Box::new(move || quietly(|| newcomer.thread_main(thread_name)));
         // Detached: the pool counts its threads, and waits for the count.
         drop(self.config.os.spawn(name, self.config.stack_size, run));
     }

@@ -37,7 +37,8 @@ pub struct Config {
     pub thread_name: ThreadName,
     /// The size of their stacks, if not the standard one.
     pub stack_size: Option<usize>,
-    /// Called on each thread when it starts.
+    /// Called on each thread when it starts. A worker runs even if it panics; a function that waits
+    /// for a new thread of the blocking pool is cancelled then, unless another thread takes it.
     pub on_thread_start: Option<Hook>,
     /// Called on each thread when it ends.
     pub on_thread_stop: Option<Hook>,

@@ -217,16 +217,16 @@ impl Drop for Runtime {
         if self.shut_down {
             return;
         }
-        if self.is_on_this_stack() {
-            // A task that blocks in place drops the runtime it runs on: it cannot be waited for.
-            self.shut_down(Some(Duration::ZERO));
-        } else if context::driving() == Driving::Nothing {
-            self.shut_down(None);
-        } else {
+        if context::driving() != Driving::Nothing {
             self.shut_down(Some(Duration::ZERO));
             if !std::thread::panicking() {
                 self.check_may_wait();
             }
+        } else if self.is_on_this_stack() {
+            // A task that blocks in place drops the runtime it runs on: it cannot be waited for.
+            self.shut_down(Some(Duration::ZERO));
+        } else {
+            self.shut_down(None);
         }
     }
 }

@@ -9,9 +9,10 @@ use std::thread::JoinHandle as ThreadHandle;
 
 use parking_lot::Mutex;
 
-use super::config::Config;
+use super::config::{Config, Hook};
 use super::context::{self, Driving};
 use super::handle::Handle;
+use crate::quietly::quietly;
 use crate::scheduler::{Core, WorkerThread};
 
 /// See the module.
@@ -76,7 +77,7 @@ impl WorkerThreads {
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             if thread.thread().id() != own {
-                // Only hooks of the user can panic there, and the panic has told so.
+                // Nothing there can panic: hooks are caught, and a worker that panics aborts.
                 let _ = thread.join();
             }
         }
@@ -91,22 +92,18 @@ fn thread_main(
 ) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
         let _entered = context::enter(&handle);
-        let starting = Starting {
-            handle: &handle,
-            place: &place,
-        };
-        if let Some(hook) = &config.on_thread_start {
-            hook();
-        }
+        // A hook is the user's; whether it panics or not, the worker has to run.
+        config.on_thread_start.iter().for_each(call);
         let core = place.lock().take();
-        drop(starting);
         if let Some(core) = core {
             run(&handle, core);
         }
-        if let Some(hook) = &config.on_thread_stop {
-            hook();
-        }
+        config.on_thread_stop.iter().for_each(call);
     })
+}
+
+fn call(hook: &Hook) {
+    quietly(|| hook());
 }
 
 /// Runs a worker on this thread until it stops or is given away.
@@ -132,22 +129,6 @@ impl Drop for AbortOnPanic {
                 "telemetry_rt: a worker panicked outside of any task, which is a bug; aborting"
             );
             std::process::abort();
-        }
-    }
-}
-
-/// Returns the core if the thread ends before it has begun to run it, because a hook panicked: a
-/// core that is missing would be waited for at the end.
-struct Starting<'a> {
-    handle: &'a Handle,
-    place: &'a Mutex<Option<Core>>,
-}
-
-impl Drop for Starting<'_> {
-    fn drop(&mut self) {
-        let core = self.place.lock().take();
-        if let (true, Some(core)) = (std::thread::panicking(), core) {
-            self.handle.shared().return_core(core);
         }
     }
 }

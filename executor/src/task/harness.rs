@@ -23,6 +23,7 @@ use super::raw::{Notified, borrowed_waker};
 use super::state::{Pending, Polling};
 use super::{Id, JoinError};
 use crate::memory;
+use crate::quietly::quietly;
 use crate::runtime::context;
 use crate::scheduler::WorkerThread;
 
@@ -73,17 +74,6 @@ const fn vtable<F: Future + 'static, S: Schedule>(awaited_as: Waiting) -> Vtable
         drop_join_handle: drop_join_handle::<F, S>,
         view: view::<F, S>,
         awaited_as,
-    }
-}
-
-/// Calls user code whose panic nobody is there to hear of: a drop, a foreign waker.
-fn quietly(f: impl FnOnce()) {
-    let caught = catch_unwind(AssertUnwindSafe(f));
-    if let Err(payload) = caught {
-        // The payload is user code as well, and may panic in its own drop.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(payload);
-        }
     }
 }
 
