@@ -63,14 +63,22 @@ fn ticks_slow() -> Ticks {
     }
 }
 
-/// Tells what [`ticks`] counts in this process.
+/// Keeps [`ticks`] from the processor's counter if it is `monotonic`: for a machine whose counter
+/// cannot be trusted, whatever the processor says of it. Other values change nothing.
+const CHOICE: &str = "OTEL_RUST_EXECUTOR_CLOCK";
+
+fn monotonic_is_asked_for() -> bool {
+    std::env::var(CHOICE).is_ok_and(|choice| choice.trim().eq_ignore_ascii_case("monotonic"))
+}
+
+/// Tells what [`ticks`] counts in this process. Chosen once, at the first call of either.
 pub fn source() -> Source {
     // Relaxed: as in `ticks`; two threads that both find it unknown store the same answer.
     match SOURCE.load(Ordering::Relaxed) {
         COUNTER => Source::TimeStampCounter,
         MONOTONIC => Source::Monotonic,
         _ => {
-            let (source, code) = if counter_is_invariant() {
+            let (source, code) = if counter_is_invariant() && !monotonic_is_asked_for() {
                 (Source::TimeStampCounter, COUNTER)
             } else {
                 (Source::Monotonic, MONOTONIC)
@@ -96,8 +104,8 @@ pub fn wall() -> SystemTime {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn read_counter() -> u64 {
-    // SAFETY: `rdtsc` is part of every x86-64 processor, reads no memory, and is only forbidden
-    // by an operating system setting (CR4.TSD) under which this process would not have started.
+    // SAFETY: `rdtsc` is part of every x86-64 processor and reads no memory. Where the operating
+    // system forbids it (`PR_SET_TSC`) the process is ended by a signal, which is sound.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 

@@ -1,7 +1,7 @@
 //! The two threads between the recorder and the exporters, and how they are flushed and ended.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use parking_lot::Mutex;
-use telemetry_rt_clock::instant;
+use telemetry_rt_clock::{Source, instant, source};
 
 use super::account::Account;
 use super::collect::MetricSource;
@@ -86,6 +86,7 @@ impl Pipeline {
     ///
     /// When the operating system refuses a thread.
     pub fn start(otel: Otel, recorder: Recorder) -> io::Result<Pipeline> {
+        tell_of_clock();
         let queue = Arc::new(Queue::new(otel.queue_size, otel.batch_size));
         let stop = Stop::new();
         let takes_spans = otel.takes(Signal::Traces);
@@ -332,8 +333,29 @@ fn silent_provider() -> SdkTracerProvider {
         .build()
 }
 
+/// Tells, once in a process, that moments are read from the slower of the two clocks.
+fn tell_of_clock() {
+    static TOLD: Once = Once::new();
+    if cfg!(target_arch = "x86_64") && source() == Source::Monotonic {
+        TOLD.call_once(|| {
+            warn(format_args!(
+                "what is recorded is timed by the monotonic clock: the processor's time stamp \
+                 counter has no constant rate, or OTEL_RUST_EXECUTOR_CLOCK is \"monotonic\"; \
+                 recording costs more"
+            ));
+        });
+    }
+}
+
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(run)
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(run).map_err(|error| refused(name, error))
+}
+
+/// Says which thread could not be started.
+pub(super) fn refused(name: &str, error: io::Error) -> io::Error {
+    let message = format!("the thread {name} could not be started: {error}");
+    io::Error::new(error.kind(), message)
 }
 
 #[cfg(test)]

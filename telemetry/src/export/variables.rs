@@ -269,6 +269,11 @@ pub(super) fn treatment(env: &Env<'_>) -> Treatment {
         ("events", PollDetail::Events),
         ("spans", PollDetail::Spans),
     ];
+    // The clock reads it by itself, before there is anybody to be warned.
+    env.word(
+        "OTEL_RUST_EXECUTOR_CLOCK",
+        &[("auto", ()), ("monotonic", ())],
+    );
     let default = Treatment::default();
     Treatment {
         poll_detail: env

@@ -18,6 +18,7 @@ use telemetry_rt_clock::{Scale, Ticks, ticks};
 use super::deadline::deadline_after;
 use super::diagnostics::warn;
 use super::flight::{Dumps, Program};
+use super::pipeline::refused;
 use super::render::{duration, escaped, spawn_site};
 use super::span_data::name_of;
 use crate::record::{Counter, ProcessType, Recorder, RunningPoll, TaskDump};
@@ -111,7 +112,10 @@ impl Watchdog {
                 watch.run();
                 unregister();
             })
-            .inspect_err(|_| unregister())?;
+            .map_err(|error| {
+                unregister();
+                refused("rt-watchdog", error)
+            })?;
         Ok(Watchdog {
             end,
             thread: Some(thread),
