@@ -11,6 +11,10 @@
 //! byte sees the flag. A full pipe takes no further byte and needs none.
 //!
 //! The handlers themselves are signal-hook's: one stores to the flag, one writes to the pipe.
+//!
+//! A child that was forked off makes a pipe of its own when it first listens: out of its parent's it
+//! would take bytes that are the parent's, and the other way round. Its signals are still written to
+//! that one as well, which tells the parent's driver to look once in vain.
 
 use parking_lot::Mutex;
 use signal_hook::consts::FORBIDDEN;
@@ -24,12 +28,17 @@ use std::task::{Context, Poll, Waker};
 
 /// The pipe of the process, and the kinds of signal that somebody ever listened for.
 struct Process {
+    id: u32,
     reader: UnixStream,
     writer: UnixStream,
     kinds: Mutex<Vec<Arc<Kind>>>,
+    child: Place,
 }
 
-static PROCESS: OnceLock<Process> = OnceLock::new();
+/// Where a process is that listens, and behind it, in the memory of a forked child, that child.
+type Place = OnceLock<Box<Process>>;
+
+static PROCESS: Place = OnceLock::new();
 
 /// One kind of signal.
 pub(super) struct Kind {
@@ -48,7 +57,7 @@ struct Receivers {
 
 /// Tells the receivers what has arrived, and adds them to `wakers`; says how many kinds.
 pub(crate) fn deliver(wakers: &mut Vec<Waker>) -> u32 {
-    let Some(process) = PROCESS.get() else {
+    let Some(process) = known() else {
         return 0;
     };
     process.empty_pipe();
@@ -59,7 +68,7 @@ pub(crate) fn deliver(wakers: &mut Vec<Waker>) -> u32 {
 
 /// Adds all receivers to `wakers`, who are to see whether their runtime is shut down.
 pub(crate) fn receivers(wakers: &mut Vec<Waker>) {
-    let Some(process) = PROCESS.get() else {
+    let Some(process) = known() else {
         return;
     };
     let kinds = process.kinds.lock().clone();
@@ -82,22 +91,45 @@ pub(super) fn kind(number: i32) -> io::Result<Arc<Kind>> {
     process()?.kind(number)
 }
 
+/// This process, if anybody ever listened in it.
+fn known() -> Option<&'static Process> {
+    let own = std::process::id();
+    let child = |process: &&'static Process| process.child.get().map(|child| &**child);
+    let mut all = std::iter::successors(PROCESS.get().map(|first| &**first), child);
+    all.find(|process| process.id == own)
+}
+
 fn process() -> io::Result<&'static Process> {
-    if let Some(process) = PROCESS.get() {
+    if let Some(process) = known() {
         return Ok(process);
     }
-    let (reader, writer) = UnixStream::pair()?;
-    reader.set_nonblocking(true)?;
-    writer.set_nonblocking(true)?;
     // When two threads come here at once, one of the pipes is closed again unused.
-    Ok(PROCESS.get_or_init(|| Process {
-        reader,
-        writer,
-        kinds: Mutex::default(),
-    }))
+    let mut fresh = Some(Box::new(Process::new()?));
+    let own = std::process::id();
+    let mut place = &PROCESS;
+    loop {
+        let process = place.get_or_init(|| fresh.take().expect("the first free place is the last"));
+        if process.id == own {
+            return Ok(process);
+        }
+        place = &process.child;
+    }
 }
 
 impl Process {
+    fn new() -> io::Result<Process> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Process {
+            id: std::process::id(),
+            reader,
+            writer,
+            kinds: Mutex::default(),
+            child: OnceLock::new(),
+        })
+    }
+
     fn kind(&self, number: i32) -> io::Result<Arc<Kind>> {
         let mut kinds = self.kinds.lock();
         if let Some(kind) = kinds.iter().find(|kind| kind.number == number) {
