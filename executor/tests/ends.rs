@@ -459,6 +459,53 @@ fn waiters_timers_and_sockets_that_know_their_task_do_not_keep_it() {
     });
 }
 
+#[test]
+fn a_local_future_is_dropped_at_home_whenever_others_abort_and_wake_it() {
+    struct DropsAtHome(thread::ThreadId, Arc<AtomicUsize>);
+    impl Drop for DropsAtHome {
+        fn drop(&mut self) {
+            assert_eq!(thread::current().id(), self.0);
+            self.1.fetch_add(1, SeqCst);
+        }
+    }
+    const ROUNDS: usize = 3_000;
+    in_time(|| {
+        let (sender, tasks) = mpsc::channel::<(AbortHandle, Waker, Arc<Barrier>)>();
+        let elsewhere = thread::spawn(move || {
+            for (abort, waker, barrier) in tasks {
+                barrier.wait();
+                waker.wake_by_ref();
+                abort.abort();
+            }
+        });
+        let runtime = current();
+        let drops = Arc::new(AtomicUsize::new(0));
+        for round in 0..ROUNDS {
+            let set = LocalSet::new();
+            let held = DropsAtHome(thread::current().id(), Arc::clone(&drops));
+            let (parked, waker) = mpsc::channel();
+            let task = set.spawn_local(poll_fn(move |cx| {
+                let _held = &held;
+                let _ = parked.send(cx.waker().clone());
+                Poll::<()>::Pending
+            }));
+            set.block_on(&runtime, yield_now());
+            let barrier = Arc::new(Barrier::new(2));
+            let (abort, waker) = (task.abort_handle(), waker.recv().unwrap());
+            sender.send((abort, waker, Arc::clone(&barrier))).unwrap();
+            barrier.wait();
+            // Either the set goes, or it runs the task to its end.
+            match round % 2 {
+                0 => drop(set),
+                _ => drop(set.block_on(&runtime, task).unwrap_err()),
+            }
+            assert_eq!(drops.load(SeqCst), round + 1);
+        }
+        drop(sender);
+        elsewhere.join().unwrap();
+    });
+}
+
 // ----- what does not end -----
 
 #[test]

@@ -30,9 +30,16 @@ use crate::task::JoinHandle;
 ///
 /// Dropping a runtime on a thread that runs asynchronous tasks panics, since waiting there would
 /// stop those tasks. The runtime is shut down all the same, in the background.
+///
+/// # In a forked child
+///
+/// The threads stay with the parent, and so do the tasks: dropping the runtime drops nothing of it,
+/// and waits for nobody. A child can start a runtime of its own.
 pub struct Runtime {
     handle: Handle,
     shut_down: bool,
+    /// Which process has its threads.
+    process: u32,
 }
 
 // For the same reason as the handle.
@@ -77,6 +84,7 @@ impl Runtime {
         let mut runtime = Runtime {
             handle,
             shut_down: false,
+            process: std::process::id(),
         };
         let started = match flavor {
             RuntimeFlavor::CurrentThread => {
@@ -109,7 +117,11 @@ impl Runtime {
             };
             if let Some(refused) = unstarted {
                 self.handle.shared().return_core(*refused.core);
-                started = Err(refused.error);
+                let message = format!(
+                    "the thread of a worker could not be started: {}",
+                    refused.error
+                );
+                started = Err(io::Error::new(refused.error.kind(), message));
             }
         }
         started
@@ -192,6 +204,12 @@ impl Runtime {
 
     fn shut_down(&mut self, timeout: Option<Duration>) {
         if std::mem::replace(&mut self.shut_down, true) {
+            return;
+        }
+        if std::process::id() != self.process {
+            // Sockets are registered with what parent and child share: dropping one here would take
+            // it from the parent, too.
+            std::mem::forget(self.handle.clone());
             return;
         }
         let deadline =
