@@ -694,6 +694,7 @@ fn a_worker_whose_start_hook_panics_runs_all_the_same() {
                 let blocks = spawn(async { block_in_place(|| spawn(async { 5 })).await });
                 assert_eq!(blocks.await.unwrap().unwrap(), 5);
             });
+            wait_until(|| seen.load(SeqCst) > workers);
             is_well(&runtime);
         }
     });

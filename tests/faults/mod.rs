@@ -78,6 +78,19 @@ impl Program {
         self.lines.by_ref().find_map(|line| said(line.unwrap()))
     }
 
+    /// All lines of its output up to one with `part` in it; up to its end if there is none.
+    pub fn lines_until(&mut self, part: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            let is_last = line.contains(part);
+            lines.push(line);
+            if is_last {
+                break;
+            }
+        }
+        lines
+    }
+
     /// All that it says until it ends.
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next_if_any()).collect()
