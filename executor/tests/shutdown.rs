@@ -291,7 +291,7 @@ struct WakesInDrop(Waker);
 impl Drop for WakesInDrop {
     fn drop(&mut self) {
         self.0.wake_by_ref();
-        self.0.clone().wake();
+        drop(self.0.clone());
     }
 }
 
@@ -387,12 +387,21 @@ fn destructors_that_wake_spawn_and_lock_do_not_stop_the_end() {
     });
 }
 
+thread_local! {
+    static WAKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Wakes while it holds what the poll needs.
+fn wake_locked(lock: &Mutex<Vec<Waker>>) {
+    let mut wakers = lock.lock();
+    WAKING.set(true);
+    wakers.drain(..).for_each(Waker::wake);
+    WAKING.set(false);
+}
+
 #[test]
 fn a_waker_that_is_called_under_a_lock_of_its_tasks_own_polls_nothing() {
     in_time(|| {
-        thread_local! {
-            static WAKING: Cell<bool> = const { Cell::new(false) };
-        }
         on_each(|runtime| {
             let lock = Arc::new(Mutex::new(Vec::<Waker>::new()));
             let polls = Arc::new(AtomicUsize::new(0));
@@ -409,11 +418,7 @@ fn a_waker_that_is_called_under_a_lock_of_its_tasks_own_polls_nothing() {
             }));
             runtime.block_on(async {
                 while polls.load(SeqCst) < 10 {
-                    let mut wakers = lock.lock();
-                    WAKING.set(true);
-                    wakers.drain(..).for_each(Waker::wake);
-                    WAKING.set(false);
-                    drop(wakers);
+                    wake_locked(&lock);
                     yield_now().await;
                 }
                 task.await.unwrap();
