@@ -16,6 +16,7 @@ mod root;
 )]
 mod runtime;
 mod seat;
+mod shown;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 mod worker_threads;

@@ -16,9 +16,10 @@ use telemetry_rt_telemetry::record::{
 
 use super::pens::LentPen;
 use super::seat::Seat;
+use super::shown::Shown;
 use crate::registry::Live;
 use crate::scheduler::Shared;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
 use crate::task::{Id, panic_message, waiting_of, waking_reactor};
 
 /// What of a root its wakers and those who look on may touch. It may outlive the root, and be that of
@@ -26,12 +27,12 @@ use crate::task::{Id, panic_message, waiting_of, waking_reactor};
 pub(super) struct RootSignal {
     /// Wakes that no poll has answered yet.
     wakes: AtomicU64,
-    /// Nobody is to see it: there is no root yet or any more, though there may be wakers.
-    ended: AtomicBool,
+    /// Whose `ready`, `record` and `detail` are to be seen. There may be wakers though nobody is.
+    shown: Shown,
     ready: WakeStamp,
     record: TaskRecord,
     detail: TaskDetail,
-    /// The number of the root.
+    /// The number of the root, also when it has ended.
     id: AtomicU64,
     sleeper: Sleeper,
 }
@@ -76,7 +77,7 @@ impl RootSignal {
         let account = Account::unrecorded();
         RootSignal {
             wakes: AtomicU64::new(0),
-            ended: AtomicBool::new(true),
+            shown: Shown::nobody(),
             ready: account.first_wake(),
             record: account.record,
             detail: account.detail,
@@ -95,19 +96,12 @@ impl RootSignal {
 
     /// It is that of this root from now on, which is to be polled. Nobody has a waker of the one before.
     fn begin(&self, id: Id, account: &Account) {
-        // Relaxed: whoever wakes the root gets the waker from this thread.
-        self.wakes.store(1, Ordering::Relaxed);
-        if !Recorder::IS_SEEN {
-            return;
-        }
-        // Pairs with the fence in `view`: who sees some of what follows sees that the root before has
-        // ended, or what is stored last.
-        fence(Ordering::Release);
-        account.renew(&self.ready, &self.record, &self.detail);
-        // Release, both: who sees the number sees all of the account, and who sees that there is a root
-        // sees its number.
-        self.id.store(id.number(), Ordering::Release);
-        self.ended.store(false, Ordering::Release);
+        self.shown.begin(id.number(), || {
+            // Relaxed, both: whoever wakes the root gets the waker from this thread.
+            self.wakes.store(1, Ordering::Relaxed);
+            self.id.store(id.number(), Ordering::Relaxed);
+            account.renew(&self.ready, &self.record, &self.detail);
+        });
     }
 
     /// Notes a wake. `true` if it is the first since the last poll.
@@ -140,27 +134,16 @@ impl RootSignal {
     }
 
     pub(super) fn end(&self) {
-        // Relaxed: told to people only; `begin` orders it before what comes next.
-        self.ended.store(true, Ordering::Relaxed);
+        self.shown.end();
     }
 }
 
 impl Live for RootSignal {
     fn view(&self, viewer: &Viewer, into: &mut Vec<TaskView>) {
-        // Acquire, both: pair with the Releases in `begin`.
-        if self.ended.load(Ordering::Acquire) {
-            return;
-        }
-        let id = self.id.load(Ordering::Acquire);
-        let is_awake = self.is_set() || viewer.is_running(&self.detail);
-        let view = viewer.view(id, is_awake, (&self.record, &self.detail, &self.ready));
-        // Pairs with the fence in `begin`: if something of the next root was seen, either this one is
-        // seen to have ended, or the number is another.
-        fence(Ordering::Acquire);
-        let is_same = self.id.load(Ordering::Relaxed) == id;
-        if is_same && !self.ended.load(Ordering::Relaxed) {
-            into.push(view);
-        }
+        into.extend(self.shown.look(|id| {
+            let is_awake = self.is_set() || viewer.is_running(&self.detail);
+            viewer.view(id, is_awake, (&self.record, &self.detail, &self.ready))
+        }));
     }
 }
 
