@@ -86,7 +86,8 @@ impl Errands {
     /// The look at the injector in this turn brought a task.
     pub(super) fn was_injected(&self, turn: u64) {
         let injected = self.injected.get() + 1;
-        if injected < self.intervals.injector {
+        // One turn of the interval was that of the first look.
+        if injected + 1 < self.intervals.injector {
             self.injected.set(injected);
             self.next_for_injector.set(turn + 1);
             self.set_next();
@@ -172,9 +173,9 @@ mod tests {
             injector: 3,
         };
         let looks = looks_at_injector(&Errands::new(intervals), 17, usize::MAX);
-        assert_eq!(looks, [3, 4, 5, 8, 9, 10, 13, 14, 15]);
-        let looks = looks_at_injector(&Errands::new(intervals), 17, 4);
-        assert_eq!(looks, [3, 4, 5, 8, 9, 12, 15]);
+        assert_eq!(looks, [3, 4, 7, 8, 11, 12, 15, 16]);
+        let looks = looks_at_injector(&Errands::new(intervals), 17, 3);
+        assert_eq!(looks, [3, 4, 7, 8, 11, 14, 17]);
     }
 
     #[test]
