@@ -358,6 +358,29 @@ fn a_poll_that_a_shutdown_leaves_running_may_begin_to_wait_and_is_dropped() {
     }
 }
 
+/// Its worker has gone to another thread, and stops there. Whether the poll blocks on the driver or will wait
+/// for it in vain cannot be told apart: both are told, by a panic here.
+#[test]
+fn a_poll_that_blocks_in_place_during_a_shutdown_and_then_begins_to_wait_ends() {
+    let runtime = multi(1);
+    let (unwound, how) = mpsc::channel();
+    let (polled, is_polled) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    drop(runtime.spawn(async move {
+        let _unwound = Unwound(unwound);
+        block_in_place(|| {
+            polled.send(()).unwrap();
+            goes_on.recv().unwrap();
+        });
+        telemetry_rt_reactor::time::sleep(Duration::from_secs(1000)).await;
+    }));
+    is_polled.recv().unwrap();
+    runtime.shutdown_timeout(Duration::from_millis(20));
+    go_on.send(()).unwrap();
+    how.recv_timeout(Duration::from_secs(60))
+        .expect("it is over");
+}
+
 #[test]
 fn dropping_the_runtime_waits_for_blocking_functions_that_run_and_drops_those_that_wait() {
     let mut config = config(RuntimeFlavor::MultiThread, 1);

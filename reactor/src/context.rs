@@ -48,8 +48,8 @@ pub fn enter(handle: Option<Handle>, shard: Option<usize>) -> Previous {
 #[expect(unsafe_code, reason = "a handle that is not counted, see `held`")]
 #[inline]
 pub unsafe fn enter_lent(handle: &Handle) -> Previous {
-    // SAFETY: `restore` drops what is in the thread-local, and whatever takes it away from there in
-    // between, `replace`, takes a counted one. If the thread-local is gone, it is dropped there.
+    // SAFETY: a `Handle` is an `Arc`. `restore` drops what is in the thread-local, and whatever takes it away
+    // from there in between, `replace`, takes a counted one. If the thread-local is gone, it is dropped there.
     let handle = unsafe { Held::lent(handle) };
     Previous(replace(Current {
         handle: Some(handle),

@@ -38,10 +38,13 @@ impl<H: Clone> Held<H> {
     ///
     /// It is dropped, or made [`counted`](Self::counted), before `handle` is dropped, moved or borrowed
     /// mutably.
+    ///
+    /// `H` is a counted reference, or of such: it has no cell of its own, and is not the only way to what it
+    /// points to.
     #[inline]
     pub unsafe fn lent(handle: &H) -> Held<H> {
-        // SAFETY: it is a reference; what is read is never dropped, and by what the caller promises not
-        // used for longer than the original.
+        // SAFETY: by what the caller promises it is a reference that may be there twice, and not used for
+        // longer than the original; it is never dropped.
         let handle = unsafe { ptr::read(handle) };
         Held {
             handle: ManuallyDrop::new(handle),

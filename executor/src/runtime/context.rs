@@ -99,9 +99,9 @@ pub(crate) fn enter(handle: &Handle) -> Entered {
 /// reference.
 #[inline]
 pub(crate) fn within<R>(handle: &Handle, f: impl FnOnce() -> R) -> R {
-    // SAFETY: `handle` is borrowed until this returns; when it does, or when `f` panics, `entered` takes
-    // the lent one out of the thread-local. It is not there any more if `f` has entered something else
-    // and not left it: whoever did that took a counted one, see `begin`.
+    // SAFETY: a `Handle` is an `Arc`, and is borrowed until this returns; when it does, or when `f` panics,
+    // `entered` takes the lent one out of the thread-local. It is not there any more if `f` has entered
+    // something else and not left it: whoever did that took a counted one, see `begin`.
     let mut entered = Entered::begin(unsafe { Held::lent(handle) });
     // SAFETY: as above; `entered` restores what was before.
     entered.reactor = Some(unsafe { reactor::context::enter_lent(handle.reactor()) });

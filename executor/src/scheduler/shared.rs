@@ -333,6 +333,7 @@ impl Shared {
         }
         // Nobody looks at the driver any more: what waits for it on other threads, in a `block_on`
         // within `block_in_place` or on the blocking pool, learns it now, or would wait for ever.
+        // So does a task that blocks in place and begins to wait afterwards, whose poll panics then.
         self.reactor().shutdown();
         let mut pause = Duration::from_micros(10);
         loop {
