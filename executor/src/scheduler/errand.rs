@@ -2,7 +2,8 @@
 //!
 //! Each of the two errands is due after a number of turns. That of the driver is a system call, as
 //! dear as several short polls; so it is left out when less time has passed since the last one than
-//! so many turns take that are no shorter than most: with the default of 61 turns some 50 µs.
+//! so many turns take that are no shorter than most: with the default of 61 turns some 50 µs. A look at
+//! another worker goes with it, but never more often than that: in less time none can be seen to be stuck.
 //!
 //! That of the injector goes on from turn to turn while there is something, for as many turns as lay
 //! before it. So tasks from outside have half of the turns at the most, and need not wait for so many
@@ -32,6 +33,8 @@ const MOST_TURNS: u32 = 61;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Errand {
     pub(super) driver: bool,
+    /// Only where there is one at the driver.
+    pub(super) neighbour: bool,
     pub(super) injector: bool,
 }
 
@@ -45,6 +48,7 @@ pub(super) struct Errands {
     /// How many tasks in a row came from the injector.
     injected: Cell<u32>,
     last_look: Cell<Ticks>,
+    last_look_at_neighbour: Cell<Ticks>,
 }
 
 impl Errands {
@@ -56,6 +60,7 @@ impl Errands {
             next_for_injector: Cell::new(u64::from(intervals.injector)),
             injected: Cell::new(0),
             last_look: Cell::new(Ticks(0)),
+            last_look_at_neighbour: Cell::new(Ticks(0)),
         }
     }
 
@@ -77,8 +82,13 @@ impl Errands {
             self.rest_from_injector(turn);
         }
         self.set_next();
+        let (driver, neighbour) = match driver {
+            true => self.look_again(),
+            false => (false, false),
+        };
         Errand {
-            driver: driver && self.look_again(),
+            driver,
+            neighbour,
             injector,
         }
     }
@@ -111,15 +121,22 @@ impl Errands {
         self.next.set(self.next_for_driver.get().min(injector));
     }
 
-    fn look_again(&self) -> bool {
+    /// Whether at the driver, and whether at a neighbour.
+    fn look_again(&self) -> (bool, bool) {
         let now = ticks();
-        let least = u64::from(self.intervals.events.min(MOST_TURNS)) * TICKS_PER_TURN;
-        let again = now.since(self.last_look.get()) >= least;
-        if again {
-            self.last_look.set(now);
-        }
-        again
+        let driver = has_come(now, &self.last_look, self.intervals.events.min(MOST_TURNS));
+        let neighbour = driver && has_come(now, &self.last_look_at_neighbour, MOST_TURNS);
+        (driver, neighbour)
     }
+}
+
+/// Whether so many turns may have passed since the last time. Then it is the last time.
+fn has_come(now: Ticks, last: &Cell<Ticks>, turns: u32) -> bool {
+    let has_come = now.since(last.get()) >= u64::from(turns) * TICKS_PER_TURN;
+    if has_come {
+        last.set(now);
+    }
+    has_come
 }
 
 #[cfg(all(test, not(loom)))]
@@ -128,6 +145,7 @@ mod tests {
 
     const NOTHING: Errand = Errand {
         driver: false,
+        neighbour: false,
         injector: false,
     };
 
@@ -189,5 +207,21 @@ mod tests {
         assert!(!errands.at(2).driver);
         errands.last_look.set(Ticks(0));
         assert!(errands.at(3).driver);
+    }
+
+    #[test]
+    fn however_often_the_driver_is_looked_at_a_neighbour_is_left_the_time_to_get_on() {
+        let errands = Errands::new(Intervals {
+            events: 1,
+            injector: 7,
+        });
+        assert!(errands.at(1).neighbour);
+        errands.last_look.set(Ticks(0));
+        errands.last_look_at_neighbour.set(Ticks(u64::MAX));
+        let second = errands.at(2);
+        assert_eq!((second.driver, second.neighbour), (true, false));
+        errands.last_look.set(Ticks(0));
+        errands.last_look_at_neighbour.set(Ticks(0));
+        assert!(errands.at(3).neighbour);
     }
 }

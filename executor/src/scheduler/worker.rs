@@ -132,6 +132,8 @@ impl WorkerThread {
     fn run_errand(&self, errand: Errand) -> Option<Notified> {
         if errand.driver {
             self.look_at_driver();
+        }
+        if errand.neighbour {
             self.look_at_neighbour();
         }
         let task = self.with_core(|core| {
