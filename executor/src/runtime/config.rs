@@ -48,9 +48,9 @@ pub struct Config {
     pub enable_time: bool,
     /// Whether the clock of timers stands still at the start (current-thread only).
     pub start_paused: bool,
-    /// After how many turns a worker looks at the driver.
+    /// After how many turns a worker looks at the driver; zero is taken for one.
     pub event_interval: u32,
-    /// After how many turns a worker looks into the injector.
+    /// After how many turns a worker looks into the injector; zero is taken for one.
     pub injector_interval: u32,
     /// How many events of the operating system one look at the driver takes.
     pub events: usize,

@@ -74,8 +74,8 @@ impl Runtime {
             reactor,
             recorder,
             Intervals {
-                events: config.event_interval,
-                injector: config.injector_interval,
+                events: config.event_interval.max(1),
+                injector: config.injector_interval.max(1),
             },
         );
         let flavor = config.flavor;
