@@ -12,6 +12,7 @@ use opentelemetry::trace::{SpanId, TraceContextExt};
 use opentelemetry_sdk::Resource;
 use telemetry_rt::otel::{
     ExportError, Exporter, InMemory, Metric, NameList, Otel, OtelBuilder, SpanBatch,
+    set_diagnostics,
 };
 use telemetry_rt::runtime::{Builder, Handle, Runtime};
 use telemetry_rt::task::{self, JoinHandle, JoinSet, block_in_place, yield_now};
@@ -134,6 +135,8 @@ fn runtime(program: &Program, flavour: Flavour, memory: &InMemory) -> Runtime {
         builder.worker_threads(workers);
     }
     let otel = otel(program, memory).build();
+    // Exporters of programs refuse spans on purpose.
+    set_diagnostics(|_| ());
     builder
         .enable_all()
         .start_paused(flavour == Flavour::Paused)
