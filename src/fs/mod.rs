@@ -21,7 +21,7 @@
 //! # Cancel safety
 //!
 //! Once a function of this module has been polled, its operation is made, whether the future is
-//! kept or dropped: a `remove_file` in a `timeout` may remove the file and time out. The same is
+//! kept or dropped, unless the runtime ends before a thread gets to it: a `remove_file` in a `timeout` may remove the file and time out. The same is
 //! true of [aborted](crate::task::JoinHandle::abort) tasks. What is read by a [`File`] is not
 //! lost; see there.
 //!

@@ -47,7 +47,7 @@ pub struct Config {
     pub task_names: NameList,
     /// Functions on the blocking pool that get spans.
     pub blocking_names: NameList,
-    /// How many kinds of processes are told apart, at most 4,000.
+    /// How many kinds of processes are told apart, at most 4,093.
     pub kind_limit: usize,
     /// How polls and parents are treated.
     pub treatment: Treatment,
