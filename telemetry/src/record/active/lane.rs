@@ -23,13 +23,12 @@
 
 use std::cell::RefCell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use telemetry_rt_clock::Ticks;
 
-use super::sync::{Word, fence};
+use super::sync::{Flag, Ordering, Word, fence};
 use super::view::{FlightEvent, Lane as LaneView, LaneKind, Moment};
 use crate::record::{Waiting, WakeCause};
 
@@ -42,7 +41,7 @@ pub(super) struct Lane {
     kind: LaneKind,
     name: Arc<str>,
     /// Whether a pen writes it.
-    in_use: AtomicBool,
+    in_use: Flag,
 }
 
 const TASK_BITS: u32 = 40;
@@ -107,7 +106,7 @@ impl Lane {
             running: [Word::new(0), Word::new(0)],
             kind,
             name,
-            in_use: AtomicBool::new(true),
+            in_use: Flag::new(true),
         }
     }
 
@@ -445,6 +444,64 @@ mod loom_models {
             assert_eq!(event.moment, Moment::Woke { task: event.at.0 });
         }
         writing.join().unwrap();
+    }
+
+    /// Two threads that come one after the other, or find the lane in use.
+    fn two_threads_want_the_lane() {
+        let lane = Arc::new(Lane::new(LaneKind::BlockOn, "main".into(), 4));
+        lane.release();
+        let theirs = Arc::clone(&lane);
+        let other = loom::thread::spawn(move || write_once(&theirs, 1));
+        let written = write_once(&lane, 2) + other.join().unwrap();
+        let events = lane.view().events;
+        assert_eq!(events.len(), written, "moments that are there");
+    }
+
+    fn write_once(lane: &Lane, task: u64) -> usize {
+        if !lane.claim() {
+            return 0;
+        }
+        lane.woke(Ticks(task), task);
+        lane.release();
+        1
+    }
+
+    /// Somebody asks for the poll in progress, while one ends and the next begins.
+    fn a_look_at_the_poll_in_progress() {
+        let lane = Arc::new(lane());
+        let poll = |lane: &Lane, task| lane.poll_started(Ticks(task), task, 0, WakeCause::Task);
+        poll(&lane, 1);
+        let writer = Arc::clone(&lane);
+        let writing = loom::thread::spawn(move || {
+            writer.poll_ended(Ticks(2), 1, None);
+            poll(&writer, 3);
+        });
+        if let Some((since, task, _)) = lane.running() {
+            assert_eq!(since.0, task, "a poll made of two");
+        }
+        writing.join().unwrap();
+    }
+
+    #[test]
+    fn loom_a_writer_goes_on_where_the_one_before_has_stopped() {
+        explore(None, two_threads_want_the_lane);
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn loom_a_lane_that_is_passed_on_without_order_loses_a_moment() {
+        explore(Some(Seed::RelaxedFlags), two_threads_want_the_lane);
+    }
+
+    #[test]
+    fn loom_the_poll_in_progress_is_seen_as_one() {
+        explore(None, a_look_at_the_poll_in_progress);
+    }
+
+    #[test]
+    #[should_panic(expected = "a poll made of two")]
+    fn loom_a_poll_that_begins_without_order_is_seen_with_the_task_before() {
+        explore(Some(Seed::RelaxedStores), a_look_at_the_poll_in_progress);
     }
 
     #[test]

@@ -287,7 +287,8 @@ mod loom_models {
     /// Both ends go while values are in the ring. As many as fit are never refused.
     fn an_end_goes_with_values_in_the_ring() {
         let value = std::sync::Arc::new(());
-        let (producer, mut consumer) = ring(CAPACITY);
+        let (producer, consumer) = ring(CAPACITY);
+        let (producer, mut consumer) = (Held::new(producer), Held::new(consumer));
         let theirs = std::sync::Arc::clone(&value);
         let pushing = thread::spawn(move || {
             for _ in 0..CAPACITY {
@@ -373,5 +374,14 @@ mod loom_models {
     #[should_panic(expected = "Causality violation")]
     fn the_model_notices_stores_that_release_nothing() {
         explore(Some(Seed::RelaxedStores), the_ends_meet);
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn the_model_notices_what_is_left_without_order() {
+        explore(
+            Some(Seed::RelaxedStores),
+            an_end_goes_with_values_in_the_ring,
+        );
     }
 }

@@ -1,16 +1,18 @@
-//! The primitives of the rings, in two twins: the real ones, and loom's, which run a test under
-//! every order of events that the memory model allows.
+//! The primitives of rings, lanes and lent shards, in two twins: the real ones, and loom's, which run a test under
+//! every order of events that the memory model allows. `docs/models.md` lists the models, and says how
+//! they are run.
 
 #[cfg(not(loom))]
 pub(super) use real::*;
 
 #[cfg(loom)]
-pub(super) use model::{Arc, Index, Ordering, UnsafeCell, Word, fence};
+pub(super) use model::{Arc, Flag, Index, Mutex, Ordering, UnsafeCell, Word, fence};
 
 #[cfg(not(loom))]
 mod real {
+    pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool as Flag, Ordering, fence};
 
     use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -103,6 +105,7 @@ pub(super) mod model {
     pub(crate) enum Seed {
         RelaxedLoads,
         RelaxedStores,
+        RelaxedFlags,
         NoFences,
     }
 
@@ -145,19 +148,58 @@ pub(super) mod model {
             Word(checked::AtomicU64::new(value))
         }
 
+        /// As that of [`Index`].
         #[track_caller]
         pub(crate) fn own(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
+            // SAFETY: loom ends the test if a store of another thread is not ordered before.
+            unsafe { self.0.unsync_load() }
         }
 
         #[track_caller]
         pub(crate) fn load(&self, ordering: Ordering) -> u64 {
-            self.0.load(ordering)
+            self.0.load(unless(Seed::RelaxedLoads, ordering))
         }
 
         #[track_caller]
         pub(crate) fn store(&self, value: u64, ordering: Ordering) {
-            self.0.store(value, ordering);
+            self.0.store(value, unless(Seed::RelaxedStores, ordering));
+        }
+    }
+
+    /// As the real one.
+    #[derive(Debug)]
+    pub(crate) struct Flag(checked::AtomicBool);
+
+    impl Flag {
+        #[track_caller]
+        pub(crate) fn new(value: bool) -> Flag {
+            Flag(checked::AtomicBool::new(value))
+        }
+
+        #[track_caller]
+        pub(crate) fn load(&self, ordering: Ordering) -> bool {
+            self.0.load(unless(Seed::RelaxedFlags, ordering))
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, value: bool, ordering: Ordering) {
+            self.0.store(value, unless(Seed::RelaxedFlags, ordering));
+        }
+
+        #[track_caller]
+        pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
+            self.0.swap(value, unless(Seed::RelaxedFlags, ordering))
+        }
+    }
+
+    /// A lock with the interface of the real one: no poisoning.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        #[track_caller]
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().expect("a model that panics is a failed test")
         }
     }
 
