@@ -82,12 +82,16 @@ mod instant;
 mod interval;
 mod shard;
 mod sleep;
+mod sync;
 mod test_util;
 mod timeout;
 mod timer;
 mod wait;
 mod wheel;
 mod wheels;
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};

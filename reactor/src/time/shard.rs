@@ -8,11 +8,10 @@
 //!    is in the wheel: who waits for one need not look.
 //! 4. Under the lock no waker is cloned, dropped or woken: it may run anybody's code.
 
+use super::sync::{AtomicU64, Mutex, Ordering};
 use super::wheel::{Key, Moved, NEVER, Wheel};
 use crate::leaf::Waiting;
 use crate::waking::wake_all;
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 /// How many wakers are taken out under one lock.
@@ -198,5 +197,26 @@ impl Shard {
     fn set_next(&self, tick: u64) -> u64 {
         self.next.store(tick, Ordering::Relaxed);
         tick
+    }
+}
+
+/// What the model checker sows.
+#[cfg(all(test, loom))]
+impl Shard {
+    pub(super) fn tell_fired(&self, now: u64) {
+        let _locked = self.locked.lock();
+        self.raise_fired(now);
+    }
+
+    pub(super) fn announce(&self, tick: u64) {
+        self.lower_next(tick);
+    }
+
+    pub(super) fn insert_unannounced(&self, tick: u64, waker: Waker) {
+        drop(self.locked.lock().wheel.insert(tick, waker));
+    }
+
+    pub(super) fn take_all(&self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.locked.lock().wheel.take_all());
     }
 }

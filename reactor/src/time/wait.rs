@@ -24,11 +24,8 @@
 //! the driver is awake and will run D1 to D4 again before it next sleeps. A late D1 seen instead
 //! of D4 costs one wake-up too many, never one too few.
 
+use super::sync::{AtomicU64, Ordering, fence};
 use super::wheel::NEVER;
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// No timer's tick is smaller, so that no comparison finds a driver to wake.
 const NOT_WAITING: u64 = 0;
@@ -119,9 +116,9 @@ mod tests {
     }
 }
 
-/// Run with `RUSTFLAGS="--cfg loom" cargo test --lib time::wait`.
 #[cfg(all(test, loom))]
-mod model {
+mod loom_models {
+    use super::super::sync::model::{explore, explore_without_fences};
     use super::*;
     use loom::sync::Arc;
     use loom::thread;
@@ -157,34 +154,51 @@ mod model {
         }
     }
 
+    fn a_timer_of_a_foreign_thread_meets_a_wait() {
+        let world = World::new();
+        let theirs = world.clone();
+        let foreign = thread::spawn(move || {
+            theirs.add();
+            theirs.wait.must_wake(EARLY)
+        });
+        let until = world.drive();
+        let woken = foreign.join().expect("the model does not panic");
+        assert!(until <= EARLY || woken, "a timer that nobody waits for");
+    }
+
+    fn a_timer_of_a_worker_meets_a_wait() {
+        let world = World::new();
+        let theirs = world.clone();
+        let worker = thread::spawn(move || {
+            theirs.add();
+            let earliest = || theirs.next.load(Ordering::Relaxed);
+            theirs.wait.uncovered(earliest)
+        });
+        let until = world.drive();
+        let own = worker.join().expect("the model does not panic");
+        let covered = until <= EARLY || own == Some(EARLY);
+        assert!(covered, "a timer that nobody waits for");
+    }
+
     #[test]
     fn a_timer_of_a_foreign_thread_is_seen_by_the_driver_or_wakes_it() {
-        loom::model(|| {
-            let world = World::new();
-            let theirs = world.clone();
-            let foreign = thread::spawn(move || {
-                theirs.add();
-                theirs.wait.must_wake(EARLY)
-            });
-            let until = world.drive();
-            let woken = foreign.join().expect("the model does not panic");
-            assert!(until <= EARLY || woken);
-        });
+        explore(a_timer_of_a_foreign_thread_meets_a_wait);
     }
 
     #[test]
     fn a_timer_of_a_worker_is_seen_by_the_driver_or_bounds_the_workers_sleep() {
-        loom::model(|| {
-            let world = World::new();
-            let theirs = world.clone();
-            let worker = thread::spawn(move || {
-                theirs.add();
-                let earliest = || theirs.next.load(Ordering::Relaxed);
-                theirs.wait.uncovered(earliest)
-            });
-            let until = world.drive();
-            let own = worker.join().expect("the model does not panic");
-            assert!(until <= EARLY || own == Some(EARLY));
-        });
+        explore(a_timer_of_a_worker_meets_a_wait);
+    }
+
+    #[test]
+    #[should_panic(expected = "a timer that nobody waits for")]
+    fn the_model_notices_a_foreign_timer_without_fences() {
+        explore_without_fences(a_timer_of_a_foreign_thread_meets_a_wait);
+    }
+
+    #[test]
+    #[should_panic(expected = "a timer that nobody waits for")]
+    fn the_model_notices_the_timer_of_a_worker_without_fences() {
+        explore_without_fences(a_timer_of_a_worker_meets_a_wait);
     }
 }
