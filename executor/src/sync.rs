@@ -2,8 +2,7 @@
 //! under every order of events that the memory model allows. The real ones can be had with chaos.
 //!
 //! Modules with a protocol between threads import from here and nowhere else, so that the model
-//! checker sees all of it. The models are in the files `loom_models.rs`, run by
-//! `RUSTFLAGS="--cfg loom" cargo test --release -p telemetry_rt-executor --lib loom`.
+//! checker sees all of it. `docs/models.md` lists the models, and says how they are run.
 
 #[cfg(not(loom))]
 pub(crate) use real::*;
@@ -26,10 +25,13 @@ pub(crate) use parking_lot::RawMutex as RawTryLock;
 pub(crate) use spin::RawSpinLock as RawTryLock;
 
 #[cfg(loom)]
-pub(crate) use model::{AtomicBool, AtomicPtr, AtomicU64, Mutex, Ordering, UnsafeCell, fence};
+pub(crate) use model::{
+    AtomicBool, AtomicPtr, AtomicU64, Condvar, Mutex, Ordering, UnsafeCell, fence,
+};
 
 #[cfg(not(loom))]
 mod real {
+    pub(crate) use parking_lot::Condvar;
     pub(crate) use std::sync::atomic::Ordering;
 
     #[cfg(chaos)]

@@ -332,7 +332,7 @@ mod hold {
 
     #[test]
     fn a_push_meets_two_workers_that_go_to_sleep() {
-        explore_coarsely(|| {
+        explore_coarsely(None, || {
             super::a_push_meets_two_workers_that_go_to_sleep(Without::Nothing);
         });
     }

@@ -98,7 +98,7 @@ mod hold {
 
     #[test]
     fn two_thieves_meet_a_push() {
-        explore_coarsely(super::two_thieves_meet_a_push);
+        explore_coarsely(None, super::two_thieves_meet_a_push);
     }
 }
 

@@ -21,12 +21,14 @@
 
 mod core;
 mod current;
+mod ending;
 mod errand;
 mod idle;
 mod injector;
 mod park;
 mod queue;
 mod shared;
+mod stand;
 mod tasks;
 mod worker;
 
@@ -39,6 +41,12 @@ pub(crate) use worker::WorkerThread;
 #[cfg(all(test, loom))]
 mod loom_models;
 #[cfg(all(test, loom))]
+mod loom_models_of_ending;
+#[cfg(all(test, loom))]
+mod loom_models_of_parking;
+#[cfg(all(test, loom))]
 mod loom_models_of_queue;
+#[cfg(all(test, loom))]
+mod loom_models_of_stand;
 #[cfg(all(test, loom))]
 mod loom_models_of_watch;

@@ -23,7 +23,7 @@ use crate::sync::{AtomicU64, Ordering, fence};
 const EMPTY: u64 = 0;
 const NOTIFIED: u64 = 1;
 const IN_DRIVER: u64 = 2;
-const ON_THREAD: u64 = 3;
+pub(super) const ON_THREAD: u64 = 3;
 
 /// The parking place of one worker. The worker parks, everybody may unpark.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl Parker {
 
     /// Says where the worker is about to wait. `false`, having taken the notification, if there is
     /// one: then it must not wait.
-    fn announce(&self, place: u64) -> bool {
+    pub(super) fn announce(&self, place: u64) -> bool {
         // Acquire: pairs with the Release in `unpark`: the worker sees what it was woken for.
         // Release: whoever unparks sees the place.
         let announced =
@@ -186,7 +186,7 @@ impl Parker {
         announced.is_ok()
     }
 
-    fn take_notification(&self) {
+    pub(super) fn take_notification(&self) {
         // Acquire: as in `announce`.
         self.word.swap(EMPTY, Ordering::Acquire);
     }
@@ -197,10 +197,15 @@ impl Parker {
         self.word.load(Ordering::Relaxed) == IN_DRIVER
     }
 
+    /// Leaves a notification, and says where the worker waits.
+    pub(super) fn notify(&self) -> u64 {
+        // Release: the worker sees what it is woken for. Acquire: this sees where it waits.
+        self.word.swap(NOTIFIED, Ordering::AcqRel)
+    }
+
     /// Wakes the worker, or makes its next park return at once.
     pub(crate) fn unpark(&self, reactor: &reactor::Handle) {
-        // Release: the worker sees what it is woken for. Acquire: this sees where it waits.
-        match self.word.swap(NOTIFIED, Ordering::AcqRel) {
+        match self.notify() {
             IN_DRIVER => reactor.wake(),
             ON_THREAD => {
                 let thread = self.thread.lock().clone();

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
-use parking_lot::{Condvar, Mutex};
 use telemetry_rt_reactor as reactor;
 use telemetry_rt_telemetry::record::{Counter, Gauges, Recorder, TaskView, Viewer};
 
 use super::core::{Core, processors};
+use super::ending::{Ending, drop_all};
 use super::errand::Intervals;
 use super::idle::{Idle, Taken};
 use super::injector::Injector;
 use super::park::{Parker, SharedDriver};
 use super::queue::Stealer;
+use super::stand::Stand;
 use crate::registry::{Bystanders, Registry};
 use crate::runtime::Pens;
-use crate::sync::{AtomicBool, Ordering, fence};
+use crate::sync::{Ordering, fence};
 use crate::task::{Notified, Pen};
 
 /// See the module.
@@ -34,19 +35,9 @@ pub(crate) struct Shared {
     /// No other runtime of the process has it.
     number: u64,
     recorder: Recorder,
-    closing: AtomicBool,
+    ending: Ending,
     /// The core of the current-thread flavour, while nobody runs it.
-    parked_core: Mutex<Option<Core>>,
-    core_is_back: Condvar,
-    stopped: Mutex<Stopped>,
-    is_down: Condvar,
-}
-
-/// How far the shutdown has come.
-#[derive(Debug, Default)]
-struct Stopped {
-    workers: usize,
-    down: bool,
+    stand: Stand<Core>,
 }
 
 fn next_number() -> u64 {
@@ -54,9 +45,6 @@ fn next_number() -> u64 {
     // Relaxed: only uniqueness is asked for.
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
-
-/// How long the thread that drops all tasks sleeps between two looks, at the most.
-const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 impl Shared {
     /// The shared part, and the cores for the workers.
@@ -83,11 +71,8 @@ impl Shared {
             pens: Pens::default(),
             number: next_number(),
             recorder,
-            closing: AtomicBool::new(false),
-            parked_core: Mutex::new(None),
-            core_is_back: Condvar::new(),
-            stopped: Mutex::default(),
-            is_down: Condvar::new(),
+            ending: Ending::default(),
+            stand: Stand::new(),
         };
         (Arc::new(shared), cores)
     }
@@ -246,105 +231,67 @@ impl Shared {
     // ----- the one worker of the current-thread flavour -----
 
     pub(crate) fn park_core(&self, core: Core) {
-        *self.parked_core.lock() = Some(core);
-        self.core_is_back.notify_all();
+        self.stand.put(core);
     }
 
     pub(crate) fn take_core(&self) -> Option<Core> {
-        self.parked_core.lock().take()
+        self.stand.take()
     }
 
     /// Waits until the core may be had or `ready` says that there is no need for it any more.
     pub(crate) fn wait_for_core(&self, ready: impl Fn() -> bool) {
-        let mut parked = self.parked_core.lock();
-        while parked.is_none() && !ready() {
-            self.core_is_back.wait(&mut parked);
-        }
+        self.stand.wait(ready);
     }
 
     /// The future of `block_on` was woken: the thread that polls it must look.
     pub(crate) fn wake_root(&self) {
         self.parkers[0].unpark(self.reactor());
-        // The lock is taken so that the notification cannot fall between the look and the wait of
-        // a thread that waits for the core.
-        drop(self.parked_core.lock());
-        self.core_is_back.notify_all();
+        self.stand.tell();
     }
 
     // ----- shutdown -----
 
     pub(crate) fn is_closing(&self) -> bool {
-        // Acquire: pairs with the Release in `close`.
-        self.closing.load(Ordering::Acquire)
+        self.ending.has_begun()
     }
 
     /// Tells the workers to stop: each ends its poll, leaves its tasks to the injector, and
     /// returns its core. Tasks that are spawned from here on are dropped at once.
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.ending.begin();
         for parker in &self.parkers {
             parker.unpark(self.reactor());
         }
     }
 
     /// A worker has stopped. The thread that returns the last core drops all tasks, and shuts the
-    /// driver down: as long as another worker polls, its task may begin to wait, and is dropped
-    /// afterwards.
+    /// driver down.
     pub(crate) fn return_core(&self, core: Core) {
         core.leave_tasks(&self.injector);
         drop(core);
-        let mut stopped = self.stopped.lock();
-        stopped.workers += 1;
-        if stopped.workers < self.workers() {
-            return;
+        if self.ending.is_last(self.workers()) {
+            self.drop_tasks();
+            self.ending.is_over();
         }
-        drop(stopped);
-        self.drop_tasks();
-        self.stopped.lock().down = true;
-        self.is_down.notify_all();
     }
 
     /// Waits until all tasks have been dropped, at most until `deadline`; tells whether they have.
     pub(crate) fn wait_until_down(&self, deadline: Option<Instant>) -> bool {
-        let mut stopped = self.stopped.lock();
-        while !stopped.down {
-            match deadline {
-                None => self.is_down.wait(&mut stopped),
-                Some(deadline) => {
-                    if self.is_down.wait_until(&mut stopped, deadline).timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        stopped.down
+        self.ending.wait(deadline)
     }
 
     /// Drops all tasks and shuts the driver down, when no worker runs any more.
-    ///
-    /// Ends when the last task has been dropped. Two kinds of threads are waited for, because they
-    /// have the right to poll a task: one that has just woken it and is about to push it into the
-    /// injector, and one on which it blocks in place.
     fn drop_tasks(&self) {
         let scribe = self.recorder.other();
-        let pen = Pen::Own(&scribe);
-        for task in self.registry.close() {
-            task.run_cancelled(&pen);
-        }
         // Nobody looks at the driver any more: what waits for it on other threads, in a `block_on`
         // within `block_in_place` or on the blocking pool, learns it now, or would wait for ever.
         // So does a task that blocks in place and begins to wait afterwards, whose poll panics then.
-        self.reactor().shutdown();
-        let mut pause = Duration::from_micros(10);
-        loop {
-            while let Some(task) = self.injector.pop() {
-                task.run_cancelled(&pen);
-            }
-            if self.registry.is_empty() {
-                return;
-            }
-            std::thread::sleep(pause);
-            pause = (2 * pause).min(LONGEST_PAUSE);
-        }
+        let shut_down = || self.reactor().shutdown();
+        drop_all(
+            &self.registry,
+            &self.injector,
+            &Pen::Own(&scribe),
+            shut_down,
+        );
     }
 }

@@ -12,6 +12,8 @@
 //! access first takes a turn, a change of a second atomic that nothing hides.
 
 use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
 use loom::sync::atomic as checked;
 
@@ -60,10 +62,10 @@ pub(crate) fn explore(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'stat
 
 /// As [`explore`], with two preemptions: for models that take long with three.
 #[cfg(test)]
-pub(crate) fn explore_coarsely(model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore_coarsely(seed: Option<Seed>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
-    check(&builder, None, model);
+    check(&builder, seed, model);
 }
 
 #[cfg(test)]
@@ -255,13 +257,68 @@ fn of(op: Op, ordering: Ordering) -> Ordering {
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
+/// The lock, held. It is empty for as long as its owner waits on a [`Condvar`].
+pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Mutex<T> {
         Mutex(loom::sync::Mutex::new(value))
     }
 
     #[track_caller]
-    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-        self.0.lock().expect("a model that panics is a failed test")
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        let guard = self.0.lock();
+        MutexGuard(Some(guard.expect("a model that panics is a failed test")))
+    }
+}
+
+const HELD: &str = "a lock is not used while its owner waits";
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect(HELD)
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect(HELD)
+    }
+}
+
+/// A condition variable with the interface of the real one. Time does not pass: loom reports who
+/// would wait for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(loom::sync::Condvar);
+
+/// It was notified in time.
+pub(crate) struct InTime;
+
+impl InTime {
+    pub(crate) fn timed_out(self) -> bool {
+        false
+    }
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Condvar {
+        Condvar::default()
+    }
+
+    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        let held = guard.0.take().expect(HELD);
+        let woken = self.0.wait(held);
+        guard.0 = Some(woken.expect("a model that panics is a failed test"));
+    }
+
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> InTime {
+        self.wait(guard);
+        InTime
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
     }
 }
