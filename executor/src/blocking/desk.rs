@@ -286,6 +286,10 @@ impl<J, S> Desk<J, S> {
     pub(super) fn clear_late(&mut self) {
         self.called = false;
     }
+
+    pub(super) fn lie_down(&mut self, seat: &Arc<S>) {
+        self.idle.push(Arc::clone(seat));
+    }
 }
 
 #[cfg(all(test, not(loom)))]

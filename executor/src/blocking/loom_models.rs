@@ -7,6 +7,8 @@
 //!
 //! Each model is shown to fail when a step is left out.
 
+mod closing;
+
 use std::sync::Arc;
 
 use loom::thread;
@@ -27,6 +29,18 @@ enum Without {
     Watching,
     /// A thread that was called when it wanted to leave is gone.
     Staying,
+    /// Who pushes makes no call.
+    Calling,
+    /// Who closes the pool wakes no idle thread.
+    WakingIdle,
+    /// A thread that finds no job goes idle a moment later.
+    LookingAtOnce,
+    /// What is refused is forgotten.
+    Refusing,
+    /// What waits for a thread that could not be started is forgotten.
+    Orphans,
+    /// A thread that has ended does not say so.
+    Telling,
 }
 
 /// A place to wait.
@@ -48,6 +62,8 @@ enum Kind {
     Short,
     /// It waits for something for good.
     Keeps,
+    /// It is kept when the pool is closed.
+    MustRun,
 }
 
 /// Where a thread left the model.
@@ -71,7 +87,10 @@ impl World {
 
     fn push(&self, job: Kind) {
         let call = self.desk.lock().push(job);
-        self.make(call.expect("nobody closes the desk"));
+        let call = call.expect("nobody closes the desk");
+        if self.without != Without::Calling {
+            self.make(call);
+        }
     }
 
     fn make(&self, call: Call<Seat>) {
@@ -104,7 +123,7 @@ impl World {
                     if job == Kind::Keeps {
                         return Left::Kept;
                     }
-                    self.desk.lock().look(&seat)
+                    self.look(&seat)
                 }
                 Step::Idle if seat.called.swap(false, Ordering::Relaxed) => self.answer(&seat),
                 Step::Idle => return Left::Waiting(seat),
@@ -113,6 +132,14 @@ impl World {
                 Step::Leave => return Left::Gone,
             }
         }
+    }
+
+    fn look(&self, seat: &Arc<Seat>) -> Step<Kind, Seat> {
+        if self.without == Without::LookingAtOnce && self.desk.lock().depth() == 0 {
+            self.desk.lock().lie_down(seat);
+            return Step::Idle;
+        }
+        self.desk.lock().look(seat)
     }
 
     fn answer(&self, seat: &Arc<Seat>) -> Step<Kind, Seat> {
@@ -133,8 +160,9 @@ impl World {
         }
     }
 
-    /// What the threads left behind goes on until nothing is left to happen.
-    fn settle(&self, left: Vec<Left>, jobs: u64) {
+    /// What the threads left behind goes on until nothing is left to happen. How many threads are kept
+    /// by their jobs.
+    fn settle(&self, left: Vec<Left>, jobs: u64) -> usize {
         let mut waiting = left;
         loop {
             let next = waiting.iter().position(|left| match left {
@@ -158,6 +186,8 @@ impl World {
         }
         let taken = self.taken.load(Ordering::Relaxed);
         assert_eq!(taken, jobs, "jobs that nobody ran");
+        let kept = |left: &&Left| matches!(left, Left::Kept);
+        waiting.iter().filter(kept).count()
     }
 
     /// A thread that has been idle for long.
@@ -279,6 +309,22 @@ mod notice {
     fn a_thread_that_takes_a_job_and_calls_nobody() {
         explore(None, || {
             a_push_meets_a_thread_that_answers(Without::PassingOn);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "jobs that nobody ran")]
+    fn a_push_that_calls_no_thread() {
+        explore(None, || {
+            two_pushes_meet_a_pool_without_threads(Without::Calling);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "jobs that nobody ran")]
+    fn a_thread_that_becomes_idle_a_moment_after_its_look() {
+        explore(None, || {
+            a_push_meets_a_thread_that_becomes_idle(Without::LookingAtOnce);
         });
     }
 
