@@ -19,7 +19,11 @@ mod seat;
 mod shown;
 #[cfg(feature = "telemetry")]
 mod telemetry;
+mod wakes;
 mod worker_threads;
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 pub use config::{Config, Hook, RuntimeFlavor, ThreadName};
 pub use context::EnterGuard;

@@ -17,6 +17,7 @@ use telemetry_rt_telemetry::record::{
 use super::pens::LentPen;
 use super::seat::Seat;
 use super::shown::Shown;
+use super::wakes::Wakes;
 use crate::registry::Live;
 use crate::scheduler::Shared;
 use crate::sync::{AtomicU64, Ordering};
@@ -25,8 +26,7 @@ use crate::task::{Id, panic_message, waiting_of, waking_reactor};
 /// What of a root its wakers and those who look on may touch. It may outlive the root, and be that of
 /// the next one on the same thread: see `seat`.
 pub(super) struct RootSignal {
-    /// Wakes that no poll has answered yet.
-    wakes: AtomicU64,
+    wakes: Wakes,
     /// Whose `ready`, `record` and `detail` are to be seen. There may be wakers though nobody is.
     shown: Shown,
     ready: WakeStamp,
@@ -76,7 +76,7 @@ impl RootSignal {
     pub(super) fn new(sleeper: Sleeper) -> RootSignal {
         let account = Account::unrecorded();
         RootSignal {
-            wakes: AtomicU64::new(0),
+            wakes: Wakes::new(),
             shown: Shown::nobody(),
             ready: account.first_wake(),
             record: account.record,
@@ -97,8 +97,8 @@ impl RootSignal {
     /// It is that of this root from now on, which is to be polled. Nobody has a waker of the one before.
     fn begin(&self, id: Id, account: &Account) {
         self.shown.begin(id.number(), || {
-            // Relaxed, both: whoever wakes the root gets the waker from this thread.
-            self.wakes.store(1, Ordering::Relaxed);
+            self.wakes.begin();
+            // Relaxed: whoever wakes the root gets the waker from this thread.
             self.id.store(id.number(), Ordering::Relaxed);
             account.renew(&self.ready, &self.record, &self.detail);
         });
@@ -106,31 +106,17 @@ impl RootSignal {
 
     /// Notes a wake. `true` if it is the first since the last poll.
     fn set(&self) -> bool {
-        // Relaxed: the addition below decides, this only keeps the first wake's stamp.
-        if self.wakes.load(Ordering::Relaxed) == 0 {
+        // Only keeps the first wake's stamp.
+        if self.wakes.seem_to_be_none() {
             // Relaxed: whoever has a waker got it after the number was written.
             let id = || self.id.load(Ordering::Relaxed);
             self.ready.woken(id, waking_reactor);
         }
-        // Release: the poller sees what it is woken for.
-        self.wakes.fetch_add(1, Ordering::AcqRel) == 0
+        self.wakes.add()
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.wakes.load(Ordering::Acquire) > 0
-    }
-
-    /// How often it was woken since this was asked last.
-    fn take(&self) -> u64 {
-        self.wakes.swap(0, Ordering::AcqRel)
-    }
-
-    /// As [`take`](Self::take), before anybody was given the waker.
-    fn take_first(&self) -> u64 {
-        // Relaxed: no other thread can have written it since `begin`.
-        let wakes = self.wakes.load(Ordering::Relaxed);
-        self.wakes.store(0, Ordering::Relaxed);
-        wakes
+        self.wakes.are_any()
     }
 
     pub(super) fn end(&self) {
@@ -184,8 +170,8 @@ impl<'a> Root<'a> {
     pub(super) fn poll<F: Future>(&mut self, future: Pin<&mut F>) -> Poll<F::Output> {
         let signal = self.seat.signal();
         let wakes = match std::mem::replace(&mut self.was_polled, true) {
-            true => signal.take(),
-            false => signal.take_first(),
+            true => signal.wakes.take(),
+            false => signal.wakes.take_first(),
         };
         if wakes == 0 {
             return Poll::Pending;
