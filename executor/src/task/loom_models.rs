@@ -10,6 +10,7 @@
 //! Each model is shown to fail when one kind of operation of the state word is made too weak.
 
 mod bench;
+mod meetings;
 mod notice;
 
 use std::sync::Arc;
@@ -258,8 +259,26 @@ fn a_shutdown_meets_completion() {
     assert_all_gone(&world);
 }
 
+/// Somebody looks at all tasks while one ends, and a waker of it is dropped.
+fn a_look_meets_completion() {
+    let (world, handle) = ending_task(1);
+    drop(handle);
+    let ending = run_elsewhere(&world);
+    let theirs = Arc::clone(&world);
+    let dropping = spawn(move || drop(theirs.waker()));
+    world.look();
+    join(ending);
+    join(dropping);
+    assert_all_gone(&world);
+}
+
 mod hold {
     use super::*;
+
+    #[test]
+    fn a_look_meets_completion() {
+        explore(None, super::a_look_meets_completion);
+    }
 
     #[test]
     fn a_wake_meets_a_poll() {

@@ -63,6 +63,15 @@ impl World {
         }
     }
 
+    /// Looks at all tasks, as a dump does.
+    pub(super) fn look(&self) {
+        self.registry.view(&recorder().viewer(), &mut Vec::new());
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.registry.is_empty()
+    }
+
     /// Sets what the task waits for. Relaxed: the wake that follows has to publish it.
     pub(super) fn set(&self, flag: usize) {
         self.flags[flag].store(true, Ordering::Relaxed);

@@ -201,3 +201,17 @@ fn a_task_that_is_complete_and_still_registered_meets_a_shutdown() {
         join(ending);
     });
 }
+
+#[test]
+#[should_panic]
+fn a_task_that_is_complete_and_still_registered_meets_a_look() {
+    explore(None, || {
+        let (world, handle) = ending_task(0);
+        world.forgetful.store(true, SeqCst);
+        drop(handle);
+        let theirs = Arc::clone(&world);
+        let ending = spawn(move || theirs.run());
+        world.look();
+        join(ending);
+    });
+}
