@@ -17,7 +17,11 @@ const LISTED: &[(&str, &str, &str)] = &[
         "give_back",
         "a pen that was kept for a thread goes",
     ),
-    ("guests.rs", "take", "a thread is in its first `block_on`"),
+    (
+        "guests.rs",
+        "take_or_make",
+        "a thread is in its first `block_on`",
+    ),
     (
         "health.rs",
         "ask",
