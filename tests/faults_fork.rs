@@ -4,6 +4,7 @@
 mod faults;
 mod observed;
 
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -192,25 +193,36 @@ fn a_child_with_a_runtime_of_its_own_hears_its_signals() {
 #[test]
 #[ignore = "run by the tests, in a process of its own"]
 fn program_uses_its_parents_runtime() {
+    // Before anything was spawned, and when all of the runtime has been used.
+    forks_and_is_told(&Builder::new_current_thread().enable_all().build().unwrap());
     for runtime in runtimes() {
         uses(&runtime);
-        let multi = Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .unwrap();
-        let ended = forked(|| {
-            let used = catch_unwind(AssertUnwindSafe(|| multi.block_on(multi.spawn(async {}))));
-            let message = used.unwrap_err();
-            assert!(message.downcast_ref::<&str>().unwrap().contains("fork"));
-        });
-        say_value("child", format_args!("{ended:?}"));
+        forks_and_is_told(&runtime);
+        uses(&runtime);
     }
 }
 
-// To be run by the tests once `block_on` looks whether it is in a child: today the child hangs.
+fn forks_and_is_told(runtime: &Runtime) {
+    let ended = forked(|| {
+        is_told(|| runtime.block_on(pending()));
+        is_told(|| runtime.handle().block_on(pending()));
+        let own = Builder::new_current_thread().enable_all().build().unwrap();
+        uses(&own);
+        // A child is the parent of others.
+        assert_eq!(forked(|| is_told(|| own.block_on(pending()))), Ok(0));
+        uses(&own);
+    });
+    say_value("child", format_args!("{ended:?}"));
+}
+
+fn is_told(blocks: impl FnOnce()) {
+    let message = catch_unwind(AssertUnwindSafe(blocks)).unwrap_err();
+    let message = message.downcast_ref::<&str>().unwrap();
+    assert!(message.contains("fork"), "{message}");
+}
+
 #[test]
-#[ignore = "known to fail: a child that uses its parent's runtime hangs (docs/status.md)"]
 fn a_child_that_uses_its_parents_runtime_is_told() {
     let said = run("program_uses_its_parents_runtime", &[]);
-    assert!(said.0.iter().all(|line| line == "child=Ok(0)"), "{said:?}");
+    assert_eq!(said.0, ["child=Ok(0)"; 3]);
 }

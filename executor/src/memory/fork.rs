@@ -7,24 +7,39 @@
 //!
 //! The global allocator does the same with its locks, and later: what is registered last runs first,
 //! and it registered before it gave out the first byte.
+//!
+//! Whoever is forked off is also counted, for a runtime to find out that it is its parent's.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{MutexGuard, Once};
 
 use super::class::{CLASSES, Class};
 use super::depot::{self, Depot};
 use super::store::{self, Store};
 
-/// Sees to it that forks of this process take the locks. To be called before the first lock.
+/// How many forks lie between this process and the first of its forebears that was watched.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Sees to it that forks of this process take the locks, and are counted. To be called before the
+/// first lock, and before the first count that is kept.
 pub(super) fn watch() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(register);
 }
 
+/// A number that differs between a process and those it forks, once that is watched.
+#[inline]
+pub(super) fn count() -> u32 {
+    // Relaxed: it changes before `fork` returns in the child, on the one thread there is, and never
+    // again in this process. All that runs there comes after it.
+    FORKS.load(Ordering::Relaxed)
+}
+
 fn register() {
-    // SAFETY: the functions live as long as the process, and take and release locks only.
-    let refused = unsafe { libc::pthread_atfork(Some(lock), Some(release), Some(release)) };
+    // SAFETY: the functions live as long as the process, take and release locks, and count.
+    let refused = unsafe { libc::pthread_atfork(Some(lock), Some(release), Some(begin_child)) };
     debug_assert_eq!(refused, 0, "there is no memory for three pointers");
 }
 
@@ -56,4 +71,10 @@ extern "C" fn release() {
     if let Some(held) = HELD.take() {
         drop(ManuallyDrop::into_inner(held));
     }
+}
+
+extern "C" fn begin_child() {
+    // Relaxed: see `count`.
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    release();
 }

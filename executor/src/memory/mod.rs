@@ -21,7 +21,7 @@
 //! * [`chunk`]: 64 KiB that blocks of one class are carved from.
 //! * [`store`]: chunks that nobody uses, for a while.
 //! * [`region`]: what chunks are parts of, to and from the global allocator.
-//! * [`fork`]: sees to it that a child can allocate.
+//! * [`fork`]: sees to it that a child can allocate, and can be told from its parent.
 //!
 //! Rules that the SAFETY comments cite:
 //!
@@ -100,6 +100,21 @@ pub(crate) unsafe fn free(block: NonNull<u8>, layout: Layout) {
         // SAFETY: without a class, the block is from the global allocator.
         None => unsafe { alloc::dealloc(block.as_ptr(), layout) },
     }
+}
+
+/// As [`forks`]; forks from now on are counted.
+pub(crate) fn watch_forks() -> u32 {
+    // Miri knows no forks.
+    if !cfg!(miri) {
+        fork::watch();
+    }
+    forks()
+}
+
+/// A number that differs in a child that is forked off after [`watch_forks`]. Costs one load.
+#[inline]
+pub(crate) fn forks() -> u32 {
+    fork::count()
 }
 
 #[inline]

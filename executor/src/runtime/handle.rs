@@ -16,6 +16,7 @@ use super::config::{Config, RuntimeFlavor};
 use super::context::{self, EnterGuard};
 use super::worker_threads::WorkerThreads;
 use crate::blocking::{BlockingFunction, Detached, Pool};
+use crate::memory;
 use crate::scheduler::{self, Shared};
 use crate::task::{Id, JoinHandle, Spawned, Task};
 
@@ -33,6 +34,8 @@ struct Inner {
     blocking: Arc<Pool>,
     workers: WorkerThreads,
     flavor: RuntimeFlavor,
+    /// What [`memory::forks`] was where the runtime was built.
+    forks: u32,
 }
 
 impl Observed for Inner {
@@ -63,6 +66,8 @@ impl Handle {
             blocking: Arc::new(Pool::new(&config)),
             flavor: config.flavor,
             workers: WorkerThreads::new(config),
+            // Before the first task, and so before the first lock that a fork has to take.
+            forks: memory::watch_forks(),
         });
         let observed: Weak<Inner> = Arc::downgrade(&inner);
         inner.shared.recorder().observe(observed);
@@ -162,10 +167,21 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// If the future panics, or if this thread is running asynchronous tasks.
+    /// If the future panics, if this thread is running asynchronous tasks, or in a process that was
+    /// forked off the one that built the runtime.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.check_process();
         block_on::on_this_thread(self, future, Location::caller())
+    }
+
+    /// Sees to it that nobody waits in a child for threads that the parent has.
+    #[inline]
+    #[track_caller]
+    pub(super) fn check_process(&self) {
+        if memory::forks() != self.inner.forks {
+            in_a_forked_child();
+        }
     }
 
     /// Which machine the runtime is.
@@ -192,6 +208,17 @@ impl Handle {
     pub fn num_workers(&self) -> usize {
         self.inner.shared.workers()
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn in_a_forked_child() -> ! {
+    panic!(
+        "Cannot block on a runtime that was built before this process was forked: its threads and \
+         sockets are those of the parent. Build a runtime of its own in the child, or fork before \
+         the runtime is built."
+    )
 }
 
 /// Spawns a future with all that can be said about it.

@@ -34,7 +34,7 @@ use crate::task::JoinHandle;
 /// # In a forked child
 ///
 /// The threads stay with the parent, and so do the tasks: dropping the runtime drops nothing of it,
-/// and waits for nobody. A child can start a runtime of its own.
+/// and waits for nobody; blocking on it panics. A child can start a runtime of its own.
 pub struct Runtime {
     handle: Handle,
     shut_down: bool,
@@ -163,9 +163,11 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If the future panics, or if this thread is running asynchronous tasks.
+    /// If the future panics, if this thread is running asynchronous tasks, or in a process that was
+    /// forked off the one that built the runtime.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.check_process();
         let site = Location::caller();
         match self.handle.runtime_flavor() {
             RuntimeFlavor::CurrentThread => block_on::as_worker(&self.handle, future, site),
