@@ -4,6 +4,7 @@
 
 mod faults;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use faults::{descriptors, limit, processor_time, run, say, say_value, start};
 use telemetry_rt::io::{AsyncReadExt, AsyncWriteExt};
-use telemetry_rt::net::{TcpListener, TcpStream, UnixStream};
+use telemetry_rt::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use telemetry_rt::runtime::{Builder, Runtime};
 use telemetry_rt::task::{JoinSet, yield_now};
-use telemetry_rt::time::{sleep, timeout};
+use telemetry_rt::time::{self, sleep, timeout};
 
 fn two_workers() -> Runtime {
     let mut builder = Builder::new_multi_thread();
@@ -34,14 +35,49 @@ const CLIENTS: usize = 200;
 /// As long as the server starves before it closes what it has accepted.
 const STARVES: Duration = Duration::from_millis(300);
 
-/// Serves as the documentation of `accept` asks it to: after an error it pauses.
-async fn serve(listener: TcpListener, pause: Duration) {
+/// How long a careful server pauses: longer than `accept` does.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// What a server does after an error, and how it waits.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// It pauses.
+    Careful,
+    /// It goes on.
+    Plain,
+    /// It goes on, and has other things to do all the time, for which it drops the future.
+    Restless,
+}
+
+impl Way {
+    fn named(name: &str) -> Way {
+        match name {
+            "careful" => Way::Careful,
+            "plain" => Way::Plain,
+            _ => Way::Restless,
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, way: Way) -> io::Result<TcpStream> {
+    let stream = |(stream, _)| stream;
+    if way != Way::Restless {
+        return listener.accept().await.map(stream);
+    }
+    loop {
+        if let Ok(accepted) = timeout(Duration::from_millis(1), listener.accept()).await {
+            return accepted.map(stream);
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, way: Way) {
     let (mut streams, mut served, mut errors) = (Vec::new(), 0, 0);
     let mut starved: Option<(Instant, Duration)> = None;
     let mut busy: f64 = 0.0;
     while served < CLIENTS {
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match accept(&listener, way).await {
+            Ok(stream) => {
                 streams.push(stream);
                 served += 1;
             }
@@ -55,8 +91,8 @@ async fn serve(listener: TcpListener, pause: Duration) {
                     busy = busy.max(time.as_secs_f64() / since.elapsed().as_secs_f64());
                     streams.clear();
                     starved = None;
-                } else if pause > Duration::ZERO {
-                    sleep(pause).await;
+                } else if way == Way::Careful {
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -68,7 +104,7 @@ async fn serve(listener: TcpListener, pause: Duration) {
 #[test]
 #[ignore = "run by the tests, in a process of its own"]
 fn program_starves() {
-    let pause = Duration::from_millis(std::env::var("PAUSE").unwrap().parse().unwrap());
+    let way = Way::named(&std::env::var("WAY").unwrap());
     for runtime in [two_workers(), one_thread()] {
         limit(libc::RLIMIT_NOFILE, DESCRIPTORS);
         let before = descriptors();
@@ -85,7 +121,7 @@ fn program_starves() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             say(listener.local_addr().unwrap());
             let steps_before = steps.load(SeqCst);
-            serve(listener, pause).await;
+            serve(listener, way).await;
             say_value("steps", steps.load(SeqCst) - steps_before);
             other.abort();
             let _ = other.await;
@@ -95,8 +131,8 @@ fn program_starves() {
 }
 
 /// Connects all clients to a program that starves, and waits until all were accepted.
-fn starve(pause: &str) -> Vec<faults::Said> {
-    let mut program = start("program_starves", &[("PAUSE", pause)]);
+fn starve(way: &str) -> Vec<faults::Said> {
+    let mut program = start("program_starves", &[("WAY", way)]);
     let mut said = Vec::new();
     for _ in 0..2 {
         let address: SocketAddr = program.next().parse().unwrap();
@@ -112,10 +148,10 @@ fn starve(pause: &str) -> Vec<faults::Said> {
 
 #[test]
 fn a_listener_without_descriptors_fails_and_goes_on_when_there_are_some() {
-    for said in starve("5") {
+    for said in starve("careful") {
         assert_eq!(said.number("left"), 0.0);
         // It starves thrice or more often, and pauses between its attempts.
-        let most = (CLIENTS as f64 / 30.0) * (STARVES.as_millis() as f64 / 5.0);
+        let most = (CLIENTS as f64 / 30.0) * (STARVES.as_millis() / PAUSE.as_millis()) as f64;
         assert!((3.0..=most).contains(&said.number("errors")), "{said:?}");
         assert!(said.number("busy") < 0.5, "{said:?}");
         assert!(said.number("steps") > 10.0, "{said:?}");
@@ -123,10 +159,14 @@ fn a_listener_without_descriptors_fails_and_goes_on_when_there_are_some() {
 }
 
 #[test]
-fn a_listener_that_does_not_pause_without_descriptors_lets_others_run() {
-    for said in starve("0") {
-        assert_eq!(said.number("left"), 0.0);
-        assert!(said.number("steps") > 10.0, "{said:?}");
+fn a_loop_that_only_goes_on_gets_few_errors_without_descriptors() {
+    for way in ["plain", "restless"] {
+        for said in starve(way) {
+            assert_eq!(said.number("left"), 0.0);
+            // It starves for some 1.2 s. Without a pause it got a million.
+            assert!((3.0..2_000.0).contains(&said.number("errors")), "{said:?}");
+            assert!(said.number("steps") > 10.0, "{said:?}");
+        }
     }
 }
 
@@ -343,4 +383,88 @@ fn an_accept_that_fails_is_told_and_the_next_one_gets_the_connection() {
         let (_, from) = runtime.block_on(listener.accept()).unwrap();
         assert_eq!(from, client.local_addr().unwrap());
     }
+}
+
+/// Fails to accept by `attempt` some times, and tells how much of a runtime's own time that took.
+async fn fail(error: i32, mut attempt: impl AsyncFnMut() -> Option<io::Error>) -> Duration {
+    let start = time::Instant::now();
+    for _ in 0..11 {
+        assert_eq!(attempt().await.unwrap().raw_os_error(), Some(error));
+    }
+    start.elapsed()
+}
+
+/// Runs `f` on a thread whose `accept4` fails, in a runtime whose clock goes from timer to timer.
+fn without_waiting<R: Send>(error: i32, f: impl AsyncFnOnce() -> R + Send) -> R {
+    let run = || {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        let_accept_fail(error);
+        runtime.block_on(f())
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+#[test]
+fn an_accept_after_one_that_found_no_resources_waits_and_after_others_does_not() {
+    let pauses = Duration::from_millis(100)..Duration::from_millis(125);
+    for error in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+        let (tcp, unix, polled) = without_waiting(error, async || {
+            let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let _client = StdStream::connect(tcp.local_addr().unwrap()).unwrap();
+            let path = std::env::temp_dir().join(format!("faults-{}-{error}", std::process::id()));
+            let unix = UnixListener::bind(&path).unwrap();
+            let _other = std::os::unix::net::UnixStream::connect(&path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            (
+                fail(error, async || tcp.accept().await.err()).await,
+                fail(error, async || unix.accept().await.err()).await,
+                fail(error, async || {
+                    poll_fn(|cx| tcp.poll_accept(cx)).await.err()
+                })
+                .await,
+            )
+        });
+        assert!(pauses.contains(&tcp), "{tcp:?}");
+        assert!(pauses.contains(&unix), "{unix:?}");
+        assert_eq!(polled, Duration::ZERO);
+    }
+    let aborted = without_waiting(libc::ECONNABORTED, async || {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = StdStream::connect(tcp.local_addr().unwrap()).unwrap();
+        fail(libc::ECONNABORTED, async || tcp.accept().await.err()).await
+    });
+    assert_eq!(aborted, Duration::ZERO);
+}
+
+#[test]
+fn an_accept_that_pauses_when_its_runtime_ends_fails() {
+    std::thread::spawn(|| {
+        let (runtime, other) = (one_thread(), one_thread());
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let _client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let_accept_fail(libc::EMFILE);
+        runtime.block_on(listener.accept()).unwrap_err();
+        runtime.shutdown_background();
+        let error = other.block_on(listener.accept()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_runtime_without_timers_does_not_pause() {
+    std::thread::spawn(|| {
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let _client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let_accept_fail(libc::EMFILE);
+        for _ in 0..3 {
+            let error = runtime.block_on(listener.accept()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        }
+    })
+    .join()
+    .unwrap();
 }

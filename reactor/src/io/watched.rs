@@ -73,6 +73,11 @@ impl<S: AsRawFd> Watched<S> {
         self.inner.as_ref().expect("present until it is dropped")
     }
 
+    /// The runtime that it is registered with.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// The descriptor.
     pub(crate) fn get_mut(&mut self) -> &mut S {
         self.inner.as_mut().expect("present until it is dropped")

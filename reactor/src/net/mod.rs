@@ -1,7 +1,7 @@
 //! Sockets, and looking up host names.
 //!
 //! In reading order: `addr` (what can be given as an address), `shared` (what all sockets do
-//! alike), [`tcp`], `udp`, [`unix`], `split` (the two halves of a stream).
+//! alike), `pause` (listeners without descriptors), [`tcp`], `udp`, [`unix`], `split` (the two halves of a stream).
 //!
 //! All sockets remember readiness: `try_*` methods answer `WouldBlock` until the reactor has
 //! seen the socket ready, even if data is there, so wait with `readable()` or `writable()` first.
@@ -9,6 +9,7 @@
 //! as they are.
 
 mod addr;
+mod pause;
 #[macro_use]
 mod shared;
 pub mod split;

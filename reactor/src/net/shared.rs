@@ -4,9 +4,9 @@
 //! for other runtimes calls) and say the same of each.
 
 /// A socket's descriptor and its conversions from and to the standard library's type. `$kind` is
-/// one of [`Kind`](crate::io::Kind).
+/// one of [`Kind`](crate::io::Kind); `$more` is a field that begins with its default.
 macro_rules! descriptor {
-    ($socket:ident, $raw:ty, $std:ty, $kind:ident) => {
+    ($socket:ident, $raw:ty, $std:ty, $kind:ident $(, $more:ident)?) => {
         impl $socket {
             /// Watches a socket of the standard library on the current runtime. The socket is
             /// put into non-blocking mode.
@@ -38,7 +38,7 @@ macro_rules! descriptor {
             #[track_caller]
             pub(crate) fn from_raw(raw: $raw) -> ::std::io::Result<$socket> {
                 let watched = $crate::io::Watched::new(raw, $crate::io::Kind::$kind)?;
-                Ok($socket { watched })
+                Ok($socket { watched $(, $more: Default::default())? })
             }
         }
 

@@ -41,9 +41,7 @@ impl Home {
     #[track_caller]
     #[inline]
     pub(super) fn current() -> Home {
-        let found = context::with_current(|handle| {
-            handle.map(|handle| handle.wheels().is_some().then(|| Home(handle.name())))
-        });
+        let found = context::with_current(|handle| handle.map(Home::of));
         match found {
             Some(Some(home)) => home,
             Some(None) => panic!(
@@ -55,6 +53,12 @@ impl Home {
                  runtime"
             ),
         }
+    }
+
+    /// The runtime of `handle`, if it has timers.
+    #[inline]
+    pub(super) fn of(handle: &Handle) -> Option<Home> {
+        handle.wheels().map(|_| Home(handle.name()))
     }
 
     /// Shows the runtime to `f`, which is none of users' code and calls none, not even a waker's.

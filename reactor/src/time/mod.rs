@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! * `sleep`, `timeout`, `interval`: the futures, with the names and semantics of tokio's.
+//! * `nap`: a sleep of a socket's.
 //! * `timer`: what they share, a deadline and its place in the wheels.
 //! * `home`: how a timer finds the runtime that it belongs to.
 //! * [`Instant`], `test_util`, `clock`: what time it is, and how tests stop it; `coarse`: what
@@ -80,6 +81,7 @@ pub mod error;
 mod home;
 mod instant;
 mod interval;
+mod nap;
 mod shard;
 mod sleep;
 mod sync;
@@ -95,6 +97,7 @@ mod loom_models;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub(crate) use nap::{nap, now_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::Duration;
 pub use test_util::{InhibitAutoAdvance, advance, pause, resume};

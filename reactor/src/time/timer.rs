@@ -145,14 +145,19 @@ impl Timer {
         self.state = State::unless_past(deadline, now);
     }
 
+    /// Polls without a budget, for one who does something else when the runtime is shut down.
+    #[cold]
+    pub(super) fn poll_unless_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stand::Pending(ticket) = self.stand(cx) {
+            self.state = State::Registered(ticket);
+            leaf::waiting_for(Waiting::Timer);
+            return Poll::Pending;
+        }
+        self.elapse()
+    }
+
     fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let stand = match self.state {
-            State::Elapsed => return Poll::Ready(()),
-            State::Idle if self.deadline <= self.now() => Stand::Due,
-            State::Idle | State::Ahead => self.register(cx),
-            State::Registered(ticket) => self.look(ticket, cx),
-        };
-        match stand {
+        match self.stand(cx) {
             Stand::Pending(ticket) => {
                 self.state = State::Registered(ticket);
                 Poll::Pending
@@ -160,6 +165,16 @@ impl Timer {
             Stand::Due => self.elapse(),
             Stand::Closed if self.deadline <= self.now() => self.elapse(),
             Stand::Closed => shut_down(),
+        }
+    }
+
+    #[inline]
+    fn stand(&self, cx: &mut Context<'_>) -> Stand {
+        match self.state {
+            State::Elapsed => Stand::Due,
+            State::Idle if self.deadline <= self.now() => Stand::Due,
+            State::Idle | State::Ahead => self.register(cx),
+            State::Registered(ticket) => self.look(ticket, cx),
         }
     }
 

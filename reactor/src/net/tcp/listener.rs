@@ -3,6 +3,7 @@
 use super::{TcpSocket, TcpStream};
 use crate::io::{Direction, Interest, Watched};
 use crate::net::addr::{ToSocketAddrs, first_that_works};
+use crate::net::pause::Pause;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -13,13 +14,15 @@ const BACKLOG: u32 = 1024;
 /// A socket that accepts TCP connections.
 pub struct TcpListener {
     watched: Watched<mio::net::TcpListener>,
+    pause: Pause,
 }
 
 descriptor!(
     TcpListener,
     mio::net::TcpListener,
     std::net::TcpListener,
-    Stream
+    Stream,
+    pause
 );
 
 impl TcpListener {
@@ -47,18 +50,27 @@ impl TcpListener {
     ///
     /// # Cancel safety
     ///
-    /// When this is dropped, no connection was accepted.
+    /// When this is dropped, no connection was accepted. A wait after an error (see below) is over
+    /// when it would have been, however often this is dropped and called again.
     ///
     /// # Errors
     ///
-    /// Among others when the process has no file descriptor left: then pause before the next.
+    /// Those of the operating system, and when the runtime is shut down.
+    ///
+    /// Without descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) the connection goes on
+    /// waiting, and so an `accept` that follows such an error waits until 10 ms have passed since:
+    /// a loop that only goes on gets a hundred errors a second. Where timers are not enabled it
+    /// fails at once.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let accept = || self.watched.get().accept();
-        let (stream, addr) = self.watched.async_io(Interest::READABLE, accept).await?;
+        let attempt = self.watched.async_io(Interest::READABLE, accept);
+        let (stream, addr) = self.pause.before(self.watched.handle(), attempt).await?;
         Ok((TcpStream::from_raw(stream)?, addr))
     }
 
     /// As [`accept`](TcpListener::accept); of several tasks, the last one is woken.
+    ///
+    /// It does not wait after errors as `accept` does: pause before the next poll.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let accept = || self.watched.get().accept();
         let (stream, addr) = ready!(self.watched.poll_io(cx, Direction::Read, accept))?;

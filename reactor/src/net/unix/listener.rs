@@ -2,6 +2,7 @@
 
 use super::{SocketAddr, UnixStream};
 use crate::io::{Direction, Interest, Watched};
+use crate::net::pause::Pause;
 use std::io;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
@@ -11,13 +12,15 @@ use std::task::{Context, Poll, ready};
 /// Dropping it does not remove the path that it was bound to.
 pub struct UnixListener {
     watched: Watched<mio::net::UnixListener>,
+    pause: Pause,
 }
 
 descriptor!(
     UnixListener,
     mio::net::UnixListener,
     std::os::unix::net::UnixListener,
-    Stream
+    Stream,
+    pause
 );
 
 impl UnixListener {
@@ -31,14 +34,31 @@ impl UnixListener {
         UnixListener::from_raw(mio::net::UnixListener::bind(path)?)
     }
 
-    /// Accepts the next connection. Cancel safe: when this is dropped, none was accepted.
+    /// Accepts the next connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// When this is dropped, no connection was accepted. A wait after an error (see below) is over
+    /// when it would have been, however often this is dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, and when the runtime is shut down.
+    ///
+    /// Without descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) the connection goes on
+    /// waiting, and so an `accept` that follows such an error waits until 10 ms have passed since:
+    /// a loop that only goes on gets a hundred errors a second. Where timers are not enabled it
+    /// fails at once.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let accept = || self.watched.get().accept();
-        let (stream, addr) = self.watched.async_io(Interest::READABLE, accept).await?;
+        let attempt = self.watched.async_io(Interest::READABLE, accept);
+        let (stream, addr) = self.pause.before(self.watched.handle(), attempt).await?;
         Ok((UnixStream::from_raw(stream)?, addr.into()))
     }
 
     /// As [`accept`](UnixListener::accept); of several tasks, the last one is woken.
+    ///
+    /// It does not wait after errors as `accept` does: pause before the next poll.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         let accept = || self.watched.get().accept();
         let (stream, addr) = ready!(self.watched.poll_io(cx, Direction::Read, accept))?;
