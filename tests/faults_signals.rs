@@ -84,8 +84,9 @@ fn storm(over: &AtomicBool) {
     // SAFETY: the handler does one atomic addition.
     let set = unsafe { libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()) };
     assert_eq!(set, 0);
-    // SAFETY: asks for numbers.
-    let (process, own) = unsafe { (libc::getpid(), libc::syscall(libc::SYS_gettid)) };
+    let process = libc::c_long::from(std::process::id());
+    // SAFETY: asks for a number.
+    let own = unsafe { libc::syscall(libc::SYS_gettid) };
     while !over.load(SeqCst) {
         for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
             let thread: i64 = task.file_name().to_string_lossy().parse().unwrap();
