@@ -77,16 +77,21 @@ pub fn source() -> Source {
     match SOURCE.load(Ordering::Relaxed) {
         COUNTER => Source::TimeStampCounter,
         MONOTONIC => Source::Monotonic,
-        _ => {
-            let (source, code) = if counter_is_invariant() && !monotonic_is_asked_for() {
-                (Source::TimeStampCounter, COUNTER)
-            } else {
-                (Source::Monotonic, MONOTONIC)
-            };
-            SOURCE.store(code, Ordering::Relaxed);
-            source
-        }
+        _ => choose(),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn choose() -> Source {
+    let (source, code) = if counter_is_invariant() && !monotonic_is_asked_for() {
+        (Source::TimeStampCounter, COUNTER)
+    } else {
+        (Source::Monotonic, MONOTONIC)
+    };
+    // Relaxed: as in `ticks`.
+    SOURCE.store(code, Ordering::Relaxed);
+    source
 }
 
 /// The monotonic clock, as timers use it.
