@@ -19,6 +19,8 @@
 
 mod count;
 mod hosts;
+#[path = "../compare/workloads/rally.rs"]
+mod rally;
 mod recorder;
 mod report;
 mod table;

@@ -9,11 +9,11 @@ use std::sync::{Arc, Barrier};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use tokio::sync::mpsc;
 
 use crate::count::counted_thread;
 use crate::hosts::{Host, Mode, Ours, Tokio};
+use crate::rally::{Table, play};
 use crate::recorder;
 
 /// All workloads; those that begin with `record` are in `recorder`.
@@ -181,36 +181,6 @@ async fn ping_pong_mpsc<H: Host>(operations: usize) -> usize {
     drop(ping);
     other.await;
     done
-}
-
-/// A ball, and the two who wait for it.
-#[derive(Default)]
-struct Table {
-    /// How often it was hit; who is next is the lowest bit.
-    hits: AtomicUsize,
-    players: [AtomicWaker; 2],
-}
-
-/// Waits for its turn and hits the ball, until there were so many hits.
-async fn play(table: Arc<Table>, player: usize, hits: usize) {
-    loop {
-        let seen = poll_fn(|cx| {
-            table.players[player].register(cx.waker());
-            let seen = table.hits.load(SeqCst);
-            match seen >= hits || seen % 2 == player {
-                true => Poll::Ready(seen),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-        if seen < hits {
-            table.hits.store(seen + 1, SeqCst);
-        }
-        table.players[1 - player].wake();
-        if seen >= hits {
-            return;
-        }
-    }
 }
 
 /// Two tasks with nothing between them but a number and their wakers. An operation is a round: two

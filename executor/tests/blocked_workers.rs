@@ -1,27 +1,15 @@
 //! Workers whose tasks block them: what they leave behind is found by those that sleep.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::multi;
 use telemetry_rt_executor::*;
 use telemetry_rt_reactor::time::sleep;
-use telemetry_rt_telemetry::record::Recorder;
-
-fn multi(workers: usize) -> Runtime {
-    let mut config = Config::new(RuntimeFlavor::MultiThread, workers);
-    config.enable_io = true;
-    config.enable_time = true;
-    #[cfg(feature = "telemetry")]
-    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
-        workers,
-        ..Default::default()
-    });
-    #[cfg(not(feature = "telemetry"))]
-    let recorder = Recorder::new(Default::default());
-    Runtime::new(config, recorder).unwrap()
-}
 
 /// Blocks the thread until `condition` holds; `false` if it does not for long.
 fn block_until(condition: impl Fn() -> bool) -> bool {

@@ -1,6 +1,8 @@
 //! Blocking in odd circumstances: in place, at the limits of the pool, when threads are refused,
 //! when hooks panic, while the runtime ends.
 
+mod support;
+
 use std::cell::RefCell;
 use std::future::pending;
 use std::io;
@@ -10,53 +12,12 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::{config, multi, multi_with, start, within};
 use telemetry_rt_executor::*;
 use telemetry_rt_reactor::time::{Instant as RuntimeInstant, sleep};
-use telemetry_rt_telemetry::record::Recorder;
 
-fn config(flavor: RuntimeFlavor, workers: usize) -> Config {
-    let mut config = Config::new(flavor, workers);
-    config.enable_io = true;
-    config.enable_time = true;
-    config
-}
-
-/// Starts a runtime with a recorder of its own.
-fn start(config: Config) -> std::io::Result<Runtime> {
-    #[cfg(feature = "telemetry")]
-    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
-        workers: config.workers,
-        ..Default::default()
-    });
-    #[cfg(not(feature = "telemetry"))]
-    let recorder = Recorder::new(Default::default());
-    Runtime::new(config, recorder)
-}
-
-fn multi_with(workers: usize, configure: impl FnOnce(&mut Config)) -> Runtime {
-    let mut config = config(RuntimeFlavor::MultiThread, workers);
-    configure(&mut config);
-    start(config).unwrap()
-}
-
-fn multi(workers: usize) -> Runtime {
-    multi_with(workers, |_| ())
-}
-
-/// Fails the test, with a message, if `test` has not ended after a while.
 fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        test();
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(Duration::from_secs(20)) {
-        Ok(()) => {}
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().unwrap_err())
-        }
-    }
+    within(Duration::from_secs(20), test);
 }
 
 fn in_place(time: Duration) {

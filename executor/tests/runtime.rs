@@ -1,5 +1,7 @@
 //! Tasks on both flavours of the runtime, as users see them.
 
+mod support;
+
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -8,42 +10,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use support::{config, current, multi, on_each, start};
 use telemetry_rt_executor::*;
-use telemetry_rt_telemetry::record::Recorder;
-
-fn config(flavor: RuntimeFlavor, workers: usize) -> Config {
-    let mut config = Config::new(flavor, workers);
-    config.enable_io = true;
-    config.enable_time = true;
-    config
-}
-
-/// Starts a runtime with a recorder of its own.
-fn start(config: Config) -> std::io::Result<Runtime> {
-    #[cfg(feature = "telemetry")]
-    let recorder = Recorder::new(telemetry_rt_telemetry::record::Config {
-        workers: config.workers,
-        ..Default::default()
-    });
-    #[cfg(not(feature = "telemetry"))]
-    let recorder = Recorder::new(Default::default());
-    Runtime::new(config, recorder)
-}
-
-fn multi(workers: usize) -> Runtime {
-    start(config(RuntimeFlavor::MultiThread, workers)).unwrap()
-}
-
-fn current() -> Runtime {
-    start(config(RuntimeFlavor::CurrentThread, 1)).unwrap()
-}
-
-/// Runs a test on every machine there is.
-fn on_each(test: impl Fn(Runtime)) {
-    for runtime in [current(), multi(1), multi(2), multi(4)] {
-        test(runtime);
-    }
-}
 
 #[test]
 fn a_task_returns_its_output() {

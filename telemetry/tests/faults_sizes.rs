@@ -29,17 +29,20 @@ const MOST: usize = 4 << 20;
 /// Does something to the span that is current.
 type Act = fn(&Context);
 
+/// Where the collector takes this signal, however long that lasts.
+fn endpoint(collector: &Faulty, signal: &str) -> Endpoint {
+    let endpoint = Endpoint::new(&collector.url(signal));
+    endpoint.unwrap().timeout(LONG)
+}
+
 /// What is done to a span of a process, and to one of a user.
 #[track_caller]
 fn on_each(act: Act, check: impl Fn(&SpanData)) {
     let _alone = memory::alone();
     let collector = Faulty::start([]);
-    let endpoint = Endpoint::new(&collector.url("traces"))
-        .unwrap()
-        .timeout(LONG);
     let memory = InMemory::new();
     let otel = Otel::builder()
-        .exporter(Otlp::to(Some(endpoint), None))
+        .exporter(Otlp::to(Some(endpoint(&collector, "traces")), None))
         .exporter(memory.clone());
     let bench = Bench::new(otel.build());
     let tracer = bench.pipeline.tracer("user").unwrap();
@@ -173,10 +176,7 @@ fn ten_thousand_attributes_of_one_event_are_a_hundred_and_twenty_eight_and_a_num
 fn a_panic_with_a_message_of_ten_megabytes_is_told_in_brief() {
     let _alone = memory::alone();
     let collector = Faulty::start([]);
-    let endpoint = Endpoint::new(&collector.url("traces"))
-        .unwrap()
-        .timeout(LONG);
-    let otlp = Otlp::to(Some(endpoint), None);
+    let otlp = Otlp::to(Some(endpoint(&collector, "traces")), None);
     let bench = Bench::new(Otel::builder().exporter(otlp).build());
     bench.run_with("fetch", Ending::Panicked(&"p".repeat(HUGE)), || {});
     assert_eq!(bench.shutdown(LONG).spans.exported, 1);
@@ -187,14 +187,8 @@ fn a_panic_with_a_message_of_ten_megabytes_is_told_in_brief() {
 fn a_name_of_ten_megabytes_does_not_stop_the_metrics() {
     let _alone = memory::alone();
     let collector = Faulty::start([]);
-    let endpoint = Endpoint::new(&collector.url("metrics"))
-        .unwrap()
-        .timeout(LONG);
-    let bench = Bench::new(
-        Otel::builder()
-            .exporter(Otlp::to(None, Some(endpoint)))
-            .build(),
-    );
+    let otlp = Otlp::to(None, Some(endpoint(&collector, "metrics")));
+    let bench = Bench::new(Otel::builder().exporter(otlp).build());
     let names: Vec<String> = ('a'..'e')
         .map(|letter| letter.to_string().repeat(HUGE))
         .collect();
@@ -209,10 +203,7 @@ fn a_name_of_ten_megabytes_does_not_stop_the_metrics() {
 fn a_span_that_is_too_large_for_any_request_takes_no_other_with_it() {
     let _alone = memory::alone();
     let collector = Faulty::start([]);
-    let endpoint = Endpoint::new(&collector.url("traces"))
-        .unwrap()
-        .timeout(LONG);
-    let otlp = Otlp::to(Some(endpoint), None);
+    let otlp = Otlp::to(Some(endpoint(&collector, "traces")), None);
     let bench = Bench::new(Otel::builder().exporter(otlp).build());
     let tracer = bench.pipeline.tracer("user").unwrap();
     bench.run_many(10);

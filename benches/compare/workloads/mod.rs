@@ -12,6 +12,7 @@ mod memory;
 mod net;
 mod outside;
 mod ping_pong;
+mod rally;
 mod spawn;
 mod spawn_many;
 mod timers;

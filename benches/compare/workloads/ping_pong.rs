@@ -1,13 +1,11 @@
 //! Tasks that wake each other: by bare wakers, through channels, all at once.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::Poll;
 
-use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::rally::{Table, play};
 use super::{Done, Workload, sum_below};
 use crate::runtime::Runtime;
 
@@ -19,36 +17,6 @@ pub fn all<R: Runtime>() -> Vec<Workload<R>> {
         Workload::new("request_reply", 20_000, |_| Box::new(request_reply)),
         Workload::new("wake_storm", 20_000, |_| Box::new(wake_storm)),
     ]
-}
-
-/// A ball, and the two who wait for it.
-#[derive(Default)]
-struct Table {
-    /// How often it was hit; who is next is the lowest bit.
-    hits: AtomicUsize,
-    players: [AtomicWaker; 2],
-}
-
-/// Waits for its turn and hits the ball, until there were so many hits.
-async fn play(table: Arc<Table>, player: usize, hits: usize) {
-    loop {
-        let seen = poll_fn(|cx| {
-            table.players[player].register(cx.waker());
-            let seen = table.hits.load(SeqCst);
-            match seen >= hits || seen % 2 == player {
-                true => Poll::Ready(seen),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-        if seen < hits {
-            table.hits.store(seen + 1, SeqCst);
-        }
-        table.players[1 - player].wake();
-        if seen >= hits {
-            return;
-        }
-    }
 }
 
 /// Two tasks with nothing between them but a number and their wakers. An operation is a round: two

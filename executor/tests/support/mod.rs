@@ -53,12 +53,17 @@ pub fn on_each(test: impl Fn(Runtime)) {
 
 /// Fails the test, with a message, if `test` has not ended after a while.
 pub fn in_time(test: impl FnOnce() + Send + 'static) {
+    within(HANGS, test);
+}
+
+/// As [`in_time`], after so long.
+pub fn within(limit: Duration, test: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
         let _ = done.send(());
     });
-    match ended.recv_timeout(HANGS) {
+    match ended.recv_timeout(limit) {
         Ok(()) => {}
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
         Err(mpsc::RecvTimeoutError::Disconnected) => {

@@ -187,31 +187,25 @@ fn a_shutdown_that_overwrites_completion() {
     explore(Some(Seed::Torn(Op::Or)), super::a_shutdown_meets_completion);
 }
 
-/// The registry promises that what is found in it is alive.
+/// The registry promises that what is found in it is alive. Here a task ends and is not taken out.
+fn a_task_ends_and_stays_registered(meanwhile: fn(&World)) {
+    let (world, handle) = ending_task(0);
+    world.forgetful.store(true, SeqCst);
+    drop(handle);
+    let theirs = Arc::clone(&world);
+    let ending = spawn(move || theirs.run());
+    meanwhile(&world);
+    join(ending);
+}
+
 #[test]
 #[should_panic]
 fn a_task_that_is_complete_and_still_registered_meets_a_shutdown() {
-    explore(None, || {
-        let (world, handle) = ending_task(0);
-        world.forgetful.store(true, SeqCst);
-        drop(handle);
-        let theirs = Arc::clone(&world);
-        let ending = spawn(move || theirs.run());
-        world.close();
-        join(ending);
-    });
+    explore(None, || a_task_ends_and_stays_registered(World::close));
 }
 
 #[test]
 #[should_panic]
 fn a_task_that_is_complete_and_still_registered_meets_a_look() {
-    explore(None, || {
-        let (world, handle) = ending_task(0);
-        world.forgetful.store(true, SeqCst);
-        drop(handle);
-        let theirs = Arc::clone(&world);
-        let ending = spawn(move || theirs.run());
-        world.look();
-        join(ending);
-    });
+    explore(None, || a_task_ends_and_stays_registered(World::look));
 }
