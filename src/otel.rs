@@ -37,3 +37,24 @@ pub use telemetry_rt_telemetry::record::{
     Activity, Distribution, FlightEvent, FlightRecord, Kind, Lane, LaneKind, Moment, NameList,
     PollDetail, ProcessType, TaskDump, TaskView, Treatment, Waiting, WakeCause,
 };
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry::global::{self, BoxedTracer};
+use opentelemetry::metrics::Meter;
+use opentelemetry::propagation::TextMapPropagator;
+
+/// A tracer whose spans go where those of the current runtime go, or to the global provider if that
+/// runtime exports none. For libraries.
+pub fn tracer(scope: InstrumentationScope) -> BoxedTracer {
+    global::tracer_with_scope(scope)
+}
+
+/// A meter whose metrics leave as those of the current runtime do. For libraries.
+pub fn meter(scope: InstrumentationScope) -> Meter {
+    global::meter_with_scope(scope)
+}
+
+/// Calls `then` with the propagators of this process.
+pub fn with_propagator<R>(mut then: impl FnMut(&dyn TextMapPropagator) -> R) -> R {
+    global::get_text_map_propagator(|propagator| then(propagator))
+}

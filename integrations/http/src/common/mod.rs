@@ -1,0 +1,1 @@
+//! What server and client share: names, redaction, exclusion, context on the wire.

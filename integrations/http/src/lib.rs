@@ -1,0 +1,14 @@
+//! HTTP in and out.
+#![forbid(unsafe_code)]
+#![allow(dead_code)]
+
+mod connection;
+mod rt;
+
+mod common;
+
+mod client;
+mod serve;
+mod server;
+
+pub use connection::Connection;

@@ -1,0 +1,1 @@
+//! Accepts connections, and serves them within limits.
