@@ -11,4 +11,5 @@ mod client;
 mod serve;
 mod server;
 
+pub use common::{captured::HeaderList, excluded::ExcludedUrls, patterns::PatternError};
 pub use connection::Connection;

@@ -1,0 +1,222 @@
+//! How does context come and go by headers?
+//!
+//! Propagators take what they find; so they are shown only what has the form and the size that the
+//! specifications give it. What is not shown is counted, and is no error of the request: it is as if
+//! it had not come.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::metrics::{Counter, Meter};
+use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::{Context, KeyValue};
+use telemetry_rt::otel::with_propagator;
+
+use super::well_formed::{self, Wrong};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// As many bytes may a header have of which nothing more is known.
+const LONGEST_OTHER: usize = 8192;
+
+/// Counts headers that were neither taken from a peer nor given to one.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped(Counter<u64>);
+
+impl Dropped {
+    pub(crate) fn new(meter: &Meter) -> Dropped {
+        let counter = meter
+            .u64_counter("telemetry_rt.http.propagation.dropped")
+            .with_unit("{header}")
+            .with_description(
+                "Headers of context that were dropped, because of their form or size.",
+            )
+            .build();
+        Dropped(counter)
+    }
+
+    #[cold]
+    fn count(&self, header: &'static str, wrong: Wrong) {
+        let attributes = [
+            KeyValue::new("header", header),
+            KeyValue::new("reason", wrong.as_str()),
+        ];
+        self.0.add(1, &attributes);
+    }
+}
+
+/// The context that a peer sent along: a remote span, baggage; empty if it sent none.
+///
+/// It does not contain anything of the current context.
+pub(crate) fn extract(headers: &HeaderMap, dropped: &Dropped) -> Context {
+    let carrier = Carrier::new(headers, dropped);
+    with_propagator(|propagator| propagator.extract_with_context(&Context::new(), &carrier))
+}
+
+/// Writes a context into the headers of a request that goes out, in place of what they had of it.
+pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, dropped: &Dropped) {
+    let mut carrier = Outgoing { headers, dropped };
+    with_propagator(|propagator| propagator.inject_context(context, &mut carrier));
+}
+
+/// A header of the three that are known, as it is shown. Each is judged once, when it is asked for.
+type Judged<'h> = OnceCell<Option<Cow<'h, str>>>;
+
+struct Carrier<'h> {
+    headers: &'h HeaderMap,
+    dropped: &'h Dropped,
+    parent: Judged<'h>,
+    state: Judged<'h>,
+    baggage: Judged<'h>,
+}
+
+impl<'h> Carrier<'h> {
+    fn new(headers: &'h HeaderMap, dropped: &'h Dropped) -> Carrier<'h> {
+        Carrier {
+            headers,
+            dropped,
+            parent: OnceCell::new(),
+            state: OnceCell::new(),
+            baggage: OnceCell::new(),
+        }
+    }
+
+    fn judge(
+        &self,
+        name: &'static str,
+        judgement: Result<Option<Cow<'h, str>>, Wrong>,
+    ) -> Option<Cow<'h, str>> {
+        judgement.unwrap_or_else(|wrong| {
+            self.dropped.count(name, wrong);
+            None
+        })
+    }
+
+    fn parent(&self) -> Result<Option<Cow<'h, str>>, Wrong> {
+        let mut values = self.headers.get_all(TRACEPARENT).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(Wrong::Duplicate);
+        }
+        let parent = text(value)?;
+        well_formed::parent(parent)?;
+        Ok(Some(Cow::Borrowed(parent)))
+    }
+
+    fn state(&self) -> Result<Option<Cow<'h, str>>, Wrong> {
+        let state = self.joined(TRACESTATE, well_formed::LONGEST_STATE)?;
+        state.as_deref().map_or(Ok(()), well_formed::state)?;
+        Ok(state)
+    }
+
+    fn baggage(&self) -> Result<Option<Cow<'h, str>>, Wrong> {
+        let baggage = self.joined(BAGGAGE, well_formed::LONGEST_BAGGAGE)?;
+        baggage.as_deref().map_or(Ok(()), well_formed::baggage)?;
+        Ok(baggage)
+    }
+
+    /// All lines of a header as one, as RFC 9110 says of headers that are lists.
+    fn joined(&self, name: HeaderName, most: usize) -> Result<Option<Cow<'h, str>>, Wrong> {
+        let mut values = self.headers.get_all(name).iter();
+        let Some(first) = values.next() else {
+            return Ok(None);
+        };
+        let mut all = Cow::Borrowed(text(first)?);
+        for value in values {
+            // Before it is put together: so that nobody has us build a long text.
+            if all.len() + value.len() > most {
+                return Err(Wrong::Oversized);
+            }
+            let all = all.to_mut();
+            all.push(',');
+            all.push_str(text(value)?);
+        }
+        Ok(Some(all))
+    }
+}
+
+fn text(value: &HeaderValue) -> Result<&str, Wrong> {
+    value.to_str().map(str::trim).map_err(|_| Wrong::Malformed)
+}
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let judged = match key {
+            "traceparent" => self
+                .parent
+                .get_or_init(|| self.judge("traceparent", self.parent())),
+            "tracestate" => self
+                .state
+                .get_or_init(|| self.judge("tracestate", self.state())),
+            "baggage" => self
+                .baggage
+                .get_or_init(|| self.judge("baggage", self.baggage())),
+            _ => return other(self.headers.get(key)?),
+        };
+        judged.as_deref()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    fn get_all(&self, key: &str) -> Option<Vec<&str>> {
+        if matches!(key, "traceparent" | "tracestate" | "baggage") {
+            return self.get(key).map(|value| vec![value]);
+        }
+        let values: Vec<&str> = self.headers.get_all(key).iter().filter_map(other).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+/// A header of a propagator of the application.
+fn other(value: &HeaderValue) -> Option<&str> {
+    let value = value.to_str().ok()?;
+    (value.len() <= LONGEST_OTHER).then_some(value)
+}
+
+struct Outgoing<'h> {
+    headers: &'h mut HeaderMap,
+    dropped: &'h Dropped,
+}
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let header = match key {
+            "traceparent" => "traceparent",
+            "tracestate" => "tracestate",
+            "baggage" => "baggage",
+            _ => "other",
+        };
+        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else {
+            return self.dropped.count(header, Wrong::Malformed);
+        };
+        // What was there before belongs to another context, also if there is nothing in its place.
+        self.headers.remove(&name);
+        if value.is_empty() {
+            return;
+        }
+        if let Err(wrong) = self.insert(name, value) {
+            self.dropped.count(header, wrong);
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    fn insert(&mut self, name: HeaderName, value: String) -> Result<(), Wrong> {
+        if value.len() > LONGEST_OTHER {
+            return Err(Wrong::Oversized);
+        }
+        let value = HeaderValue::try_from(value).map_err(|_| Wrong::Malformed)?;
+        // Fails if there are 32768 headers already.
+        self.headers
+            .try_insert(name, value)
+            .map_err(|_| Wrong::Oversized)?;
+        Ok(())
+    }
+}
