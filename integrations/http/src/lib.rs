@@ -13,3 +13,7 @@ mod server;
 
 pub use common::{captured::HeaderList, excluded::ExcludedUrls, patterns::PatternError};
 pub use connection::Connection;
+pub use server::{
+    Received, RemoteParent, Route, Sent, Server, ServerBody, ServerFuture, ServerLayer,
+    ServerLayerBuilder,
+};

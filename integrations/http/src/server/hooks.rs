@@ -1,0 +1,101 @@
+//! What does an application want to be called for, and what if it panics then?
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use http::request::Parts;
+use http::{HeaderMap, response};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanRef;
+
+use crate::common::warn::warn;
+
+/// A piece of a request's body, as it arrives.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Received<'r> {
+    /// So many bytes of data.
+    Data(usize),
+    /// The trailers.
+    Trailers(&'r HeaderMap),
+    /// There is nothing more.
+    End,
+}
+
+/// A piece of a response, as it leaves.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Sent<'s> {
+    /// Status and headers.
+    Head(&'s response::Parts),
+    /// So many bytes of data.
+    Data(usize),
+    /// The trailers.
+    Trailers(&'s HeaderMap),
+    /// There is nothing more.
+    End,
+}
+
+pub(super) type Details = Box<dyn Fn(&Parts) -> (Cow<'static, str>, Vec<KeyValue>) + Send + Sync>;
+pub(super) type OnRequest = Box<dyn Fn(&SpanRef<'_>, &Parts) + Send + Sync>;
+pub(super) type OnReceived = Box<dyn Fn(&SpanRef<'_>, Received<'_>) + Send + Sync>;
+pub(super) type OnSent = Box<dyn Fn(&SpanRef<'_>, Sent<'_>) + Send + Sync>;
+
+/// The functions of the application. One that panics takes nothing with it: the panic is caught, the
+/// first one is a warning, and the request goes on as if the hook had returned.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) details: Option<Details>,
+    pub(super) request: Option<OnRequest>,
+    pub(super) received: Option<OnReceived>,
+    pub(super) sent: Option<OnSent>,
+    has_warned: AtomicBool,
+}
+
+impl Hooks {
+    /// Name and attributes of the span, if the application gives them.
+    pub(super) fn details(&self, parts: &Parts) -> Option<(Cow<'static, str>, Vec<KeyValue>)> {
+        let details = self.details.as_ref()?;
+        self.guarded("span_details", || details(parts))
+    }
+
+    pub(super) fn request(&self, span: &SpanRef<'_>, parts: &Parts) {
+        if let Some(hook) = &self.request {
+            self.guarded("server_request_hook", || hook(span, parts));
+        }
+    }
+
+    pub(super) fn received(&self, span: &SpanRef<'_>, piece: Received<'_>) {
+        if let Some(hook) = &self.received {
+            self.guarded("client_request_hook", || hook(span, piece));
+        }
+    }
+
+    pub(super) fn sent(&self, span: &SpanRef<'_>, piece: Sent<'_>) {
+        if let Some(hook) = &self.sent {
+            self.guarded("client_response_hook", || hook(span, piece));
+        }
+    }
+
+    /// Calls a function of the application; `None` if it panicked.
+    pub(super) fn guarded<R>(&self, name: &str, hook: impl FnOnce() -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(hook));
+        if result.is_err() {
+            self.warn_once(name);
+        }
+        result.ok()
+    }
+
+    #[cold]
+    fn warn_once(&self, name: &str) {
+        // Relaxed: two threads that both find it unset would warn twice, which `swap` prevents; no
+        // other memory hangs on it.
+        if !self.has_warned.swap(true, Relaxed) {
+            warn(format_args!(
+                "the `{name}` of a `ServerLayer` panicked; requests go on without it, and further \
+                 panics are not reported"
+            ));
+        }
+    }
+}
