@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::serve::{House, Vitals};
+
 /// The connection that a request came by; `serve` puts it into the extensions of each request.
 ///
 /// Cost: a clone is one count.
@@ -19,16 +21,37 @@ struct Shared {
     /// The peer's address as text, made once for all requests.
     peer_text: Option<Arc<str>>,
     given_up: AtomicBool,
+    vitals: Vitals,
+    house: Option<Arc<House>>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: Option<SocketAddr>, local: Option<SocketAddr>) -> Connection {
+        Connection::make(peer, local, None)
+    }
+
+    /// A connection that is served by the rules of `house`.
+    pub(crate) fn in_house(
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        house: &Arc<House>,
+    ) -> Connection {
+        Connection::make(peer, local, Some(Arc::clone(house)))
+    }
+
+    fn make(
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        house: Option<Arc<House>>,
+    ) -> Connection {
         Connection {
             shared: Arc::new(Shared {
                 peer,
                 local,
                 peer_text: peer.map(|peer| peer.ip().to_string().into()),
                 given_up: AtomicBool::new(false),
+                vitals: Vitals::default(),
+                house,
             }),
         }
     }
@@ -57,5 +80,14 @@ impl Connection {
 
     pub(crate) fn is_given_up(&self) -> bool {
         self.shared.given_up.load(Relaxed)
+    }
+
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.shared.vitals
+    }
+
+    /// The server's limits and instruments. `None` for a connection that nobody serves.
+    pub(crate) fn house(&self) -> Option<&Arc<House>> {
+        self.shared.house.as_ref()
     }
 }

@@ -17,3 +17,4 @@ pub use server::{
     Received, RemoteParent, Route, Sent, Server, ServerBody, ServerFuture, ServerLayer,
     ServerLayerBuilder,
 };
+pub use serve::{Accepted, BodyTimeout, CloseReason, LimitedBody, Limits, Listener, Report, RequestBody, Serve, Serving, serve};

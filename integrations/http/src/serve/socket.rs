@@ -1,0 +1,138 @@
+//! The socket of a connection: it shows signs of life, and closes so that the last answer arrives.
+//!
+//! A peer that is still sending when its answer is complete (a body that nobody wanted) would have
+//! that answer taken away from it: a socket that is closed with unread data in it resets the
+//! connection. So closing lingers: the writing side is closed, and what still comes is thrown away,
+//! until the peer closes its side or [`LINGER`] has passed.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use telemetry_rt::io::{AsyncRead, AsyncWrite, ReadBuf};
+use telemetry_rt::time::{Sleep, sleep};
+
+use super::house::Seat;
+use crate::connection::Connection;
+
+/// How long is waited for a peer that goes on sending: a few round trips, to somebody far away.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(super) struct Socket<Io> {
+    io: Io,
+    connection: Connection,
+    closing: Closing,
+    _seat: Seat,
+}
+
+enum Closing {
+    No,
+    Lingering(Pin<Box<Sleep>>),
+    Done,
+}
+
+impl<Io> Socket<Io> {
+    pub(super) fn new(io: Io, connection: Connection, seat: Seat) -> Socket<Io> {
+        Socket {
+            io,
+            connection,
+            closing: Closing::No,
+            _seat: seat,
+        }
+    }
+
+    /// A write that has not ended is stuck until the peer takes something.
+    fn note<T>(&self, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match write {
+            Poll::Ready(_) => self.connection.vitals().count_write(),
+            Poll::Pending => self.connection.vitals().stick(),
+        }
+        write
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Socket<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.connection.vitals().count_read();
+        }
+        read
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(write)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.note(write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = Pin::new(&mut self.io).poll_flush(cx);
+        // A flush that is done says nothing of the peer: that of a TCP socket does nothing.
+        if flush.is_pending() {
+            self.connection.vitals().stick();
+        }
+        flush
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Closing::No = self.closing {
+            let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
+            ready!(self.note(shutdown))?;
+            self.closing = if self.connection.vitals().has_open_body() {
+                Closing::Lingering(Box::pin(sleep(LINGER)))
+            } else {
+                Closing::Done
+            };
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+}
+
+impl<Io: AsyncRead + Unpin> Socket<Io> {
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Closing::Lingering(until) = &mut self.closing
+            && until.as_mut().poll(cx).is_pending()
+        {
+            ready!(poll_to_the_end(Pin::new(&mut self.io), cx));
+        }
+        self.closing = Closing::Done;
+        Poll::Ready(())
+    }
+}
+
+/// Reads until the peer closes its side, or the connection fails.
+fn poll_to_the_end<Io: AsyncRead>(mut io: Pin<&mut Io>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut scratch = [0; 4096];
+    loop {
+        let mut buf = ReadBuf::new(&mut scratch);
+        let read = ready!(io.as_mut().poll_read(cx, &mut buf));
+        if read.is_err() || buf.filled().is_empty() {
+            return Poll::Ready(());
+        }
+    }
+}
