@@ -11,6 +11,11 @@ mod client;
 mod serve;
 mod server;
 
+pub use client::{
+    Body, Client, ClientBuilder, ClientLayer, ClientLayerBuilder, ClientService, Error, Failure,
+    RequestBuilder, ResendCount, ResponseBody, ResponseFuture, SpanDetails, TracedBody,
+    UrlTemplate,
+};
 pub use common::{captured::HeaderList, excluded::ExcludedUrls, patterns::PatternError};
 pub use connection::Connection;
 pub use server::{

@@ -1,0 +1,176 @@
+//! How a layer is told what to do. Nothing need be told.
+
+use std::sync::{Arc, OnceLock};
+
+use http::{Uri, request, response};
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::trace::{Span, SpanRef, Tracer, TracerProvider};
+
+use super::ClientLayer;
+use super::failure::Failure;
+use super::hooks::{Hooks, SpanDetails};
+use super::settings::Settings;
+use crate::common::captured::{CapturedHeaders, HeaderList, Sanitizer};
+use crate::common::excluded::ExcludedUrls;
+use crate::common::instruments::scope;
+use crate::common::redact::Redaction;
+
+const REQUEST_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST";
+const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE";
+
+/// Makes a [`ClientLayer`]. What is not said here is as the environment says.
+///
+/// | variable | meaning |
+/// |---|---|
+/// | `OTEL_RUST_HTTP_EXCLUDED_URLS`, `OTEL_RUST_{KEY}_EXCLUDED_URLS` | URLs that are left out: a comma list of regular expressions |
+/// | `OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST` | headers of requests that are attributes of their spans: a comma list of names or regular expressions |
+/// | `OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE` | the same for responses |
+/// | `OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS` | headers whose value is redacted, beside those that are known to be secret |
+/// | `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` | methods that have names of their own; others are `_OTHER` |
+///
+/// # Hooks
+///
+/// They are called by the task that makes the request, in turn, and should be quick. One that panics
+/// is reported on standard error, and the request goes on.
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ClientLayerBuilder {
+    excluded: Option<ExcludedUrls>,
+    key: Option<String>,
+    request_headers: Option<HeaderList>,
+    response_headers: Option<HeaderList>,
+    shown: HeaderList,
+    redaction: Redaction,
+    hooks: Hooks,
+    tracer: OnceLock<BoxedTracer>,
+    meter: Option<Meter>,
+}
+
+impl ClientLayerBuilder {
+    pub(super) fn new() -> ClientLayerBuilder {
+        ClientLayerBuilder::default()
+    }
+
+    /// Leaves these URLs out, whatever the environment says.
+    pub fn excluded_urls(mut self, excluded: ExcludedUrls) -> Self {
+        self.excluded = Some(excluded);
+        self
+    }
+
+    /// Has the URLs left out that the variable `OTEL_RUST_{key}_EXCLUDED_URLS` names, if it is set.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Makes these headers of requests attributes. Values of credentials are redacted.
+    pub fn capture_request_headers(mut self, headers: HeaderList) -> Self {
+        self.request_headers = Some(headers);
+        self
+    }
+
+    /// Makes these headers of responses attributes. Values of credentials are redacted.
+    pub fn capture_response_headers(mut self, headers: HeaderList) -> Self {
+        self.response_headers = Some(headers);
+        self
+    }
+
+    /// Shows the values of these headers although they look like credentials.
+    pub fn show_headers(mut self, headers: HeaderList) -> Self {
+        self.shown = headers;
+        self
+    }
+
+    /// Redacts the values of these query parameters, beside those that are known to be secret.
+    pub fn redact_query(mut self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.redaction.add(keys);
+        self
+    }
+
+    /// Asks for the name and further attributes of each span, before it begins: what it says can be
+    /// seen by a sampler.
+    pub fn span_details(
+        mut self,
+        details: impl Fn(&request::Parts) -> SpanDetails + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.details = Some(Box::new(details));
+        self
+    }
+
+    /// Calls `hook` with each span that has begun, before its request is sent.
+    pub fn on_request(
+        mut self,
+        hook: impl Fn(&SpanRef<'_>, &request::Parts) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.on_request = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls `hook` with each span when the head of the response has come, or the error in its place.
+    /// Not called for a request that is cancelled.
+    pub fn on_response(
+        mut self,
+        hook: impl Fn(&SpanRef<'_>, Result<&response::Parts, &Failure<'_>>) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.on_response = Some(Box::new(hook));
+        self
+    }
+
+    /// Has the context go only to URLs for which `allowed` is true, so that ids and baggage do not
+    /// leak to others. Without this it goes along with every request.
+    pub fn propagate_to(mut self, allowed: impl Fn(&Uri) -> bool + Send + Sync + 'static) -> Self {
+        self.hooks.may_propagate = Some(Box::new(allowed));
+        self
+    }
+
+    /// Makes the spans by a tracer of this provider, not by that of the runtime.
+    pub fn tracer_provider<P>(mut self, provider: &P) -> Self
+    where
+        P: TracerProvider<
+            Tracer: Tracer<Span: Span + Send + Sync + 'static> + Send + Sync + 'static,
+        >,
+    {
+        let tracer = provider.tracer_with_scope(scope());
+        self.tracer = OnceLock::from(BoxedTracer::new(Box::new(tracer)));
+        self
+    }
+
+    /// Makes the metrics by a meter of this provider, not by that of the runtime.
+    pub fn meter_provider(self, provider: &dyn MeterProvider) -> Self {
+        let meter = provider.meter_with_scope(scope());
+        self.meter(meter)
+    }
+
+    /// Makes the metrics by this meter.
+    pub fn meter(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Makes the layer. The environment is read here.
+    pub fn build(self) -> ClientLayer {
+        let mut sanitizer = Sanitizer::from_env();
+        sanitizer.show(self.shown);
+        let listed = |list: Option<HeaderList>, variable| {
+            list.unwrap_or_else(|| HeaderList::from_env(variable))
+        };
+        let request_headers = listed(self.request_headers, REQUEST_HEADERS);
+        let response_headers = listed(self.response_headers, RESPONSE_HEADERS);
+        let key = self.key;
+        let excluded = self.excluded;
+        let settings = Settings {
+            excluded: excluded.unwrap_or_else(|| ExcludedUrls::from_env(key.as_deref())),
+            request_headers: CapturedHeaders::of_requests(request_headers, sanitizer.clone()),
+            response_headers: CapturedHeaders::of_responses(response_headers, sanitizer),
+            redaction: self.redaction,
+            hooks: self.hooks,
+            tracer: self.tracer,
+            meter: self.meter,
+            metrics: OnceLock::new(),
+        };
+        ClientLayer {
+            settings: Arc::new(settings),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A request that has begun, until it has ended: by the end of the response's body, by an error, or by
+//! being dropped. Whatever the way, [`Live`] is dropped once, and that is where its span and its
+//! metrics are finished.
+//!
+//! ```text
+//! Cancelled ──head──► BodyUnread ──end of body──► Complete
+//!     │                   └──error in the body──► Failed
+//!     └──error──► Failed
+//! ```
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode, response};
+use http_body::Body;
+use hyper_util::client::legacy::connect::HttpInfo;
+use opentelemetry::trace::{Status, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_semantic_conventions::attribute::{
+    ERROR_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE,
+    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_VERSION,
+};
+use telemetry_rt::time::Instant;
+
+use super::facts::{self, Facts};
+use super::failure::Failure;
+use super::settings::Settings;
+use crate::client::transport::SentBytes;
+use crate::common::method::Known;
+use crate::connection::Connection;
+
+/// How a request ended that neither was completed nor failed.
+const END: &str = "telemetry_rt.http.end";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Dropped before there was an answer, unless something else is known.
+    Cancelled,
+    /// The body was dropped before its end, unless something else is known.
+    BodyUnread,
+    Complete,
+    Failed,
+}
+
+/// The bytes of a request's body.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Known(u64),
+    Counted(SentBytes),
+}
+
+impl Sent {
+    pub(super) fn of<B: Body>(body: &B, parts: &mut Parts) -> Sent {
+        match body.size_hint().exact() {
+            Some(size) => Sent::Known(size),
+            None => {
+                let counter = SentBytes::new();
+                parts.extensions.insert(counter.clone());
+                Sent::Counted(counter)
+            }
+        }
+    }
+
+    fn get(&self) -> Option<u64> {
+        match self {
+            Sent::Known(size) => Some(*size),
+            Sent::Counted(counter) => counter.get(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    settings: Arc<Settings>,
+    context: Context,
+    begun: Instant,
+    facts: Facts,
+    /// Of the metrics: what was known when the request began, and what came with its answer.
+    attributes: Vec<KeyValue>,
+    /// How many of them were known when it began.
+    known_first: usize,
+    sent: Sent,
+    received: u64,
+    end: End,
+    ends_with_head: bool,
+}
+
+impl Live {
+    pub(super) fn new(settings: Arc<Settings>, context: Context, facts: Facts, sent: Sent) -> Live {
+        let attributes = facts.of_active();
+        settings.metrics().active(1, &attributes);
+        Live {
+            settings,
+            context,
+            begun: Instant::now(),
+            facts,
+            known_first: attributes.len(),
+            attributes,
+            sent,
+            received: 0,
+            end: End::Cancelled,
+            ends_with_head: false,
+        }
+    }
+
+    /// The context that is current while the service works.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn answered<R, E: 'static>(
+        &mut self,
+        outcome: Result<Response<R>, E>,
+    ) -> Result<Response<R>, E> {
+        match outcome {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                self.head(&parts);
+                Ok(Response::from_parts(parts, body))
+            }
+            Err(error) => {
+                self.not_answered(&Failure::new(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn head(&mut self, parts: &response::Parts) {
+        self.ends_with_head = self.becomes_something_else(parts.status);
+        self.end = match self.ends_with_head {
+            true => End::Complete,
+            false => End::BodyUnread,
+        };
+        let mut attributes = self.of_head(parts);
+        self.attributes.extend_from_slice(&attributes);
+        append_peer(parts, &mut attributes);
+        let headers: &HeaderMap = &parts.headers;
+        self.settings
+            .response_headers
+            .append(headers, &mut attributes);
+        let span = self.context.span();
+        span.set_attributes(attributes);
+        if is_error(parts.status) {
+            span.set_status(Status::error(""));
+        }
+        self.settings.hooks.on_response(&span, Ok(parts));
+    }
+
+    /// What the head says for span and metrics.
+    fn of_head(&self, parts: &response::Parts) -> Vec<KeyValue> {
+        let status = parts.status;
+        let mut attributes = Vec::with_capacity(5);
+        attributes.push(KeyValue::new(
+            HTTP_RESPONSE_STATUS_CODE,
+            i64::from(status.as_u16()),
+        ));
+        if let Some(version) = facts::version(parts.version) {
+            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
+        }
+        if is_error(status) {
+            attributes.push(KeyValue::new(ERROR_TYPE, status.as_str().to_owned()));
+        }
+        attributes
+    }
+
+    /// After the head the connection is a tunnel or speaks another protocol.
+    fn becomes_something_else(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS
+            || (self.facts.method == Known::Named("CONNECT") && status.is_success())
+    }
+
+    /// Whether nothing more comes that the span would wait for.
+    pub(super) fn ends_with_head(&self) -> bool {
+        self.ends_with_head
+    }
+
+    fn not_answered(&mut self, failure: &Failure<'_>) {
+        self.fail(failure);
+        let span = self.context.span();
+        self.settings.hooks.on_response(&span, Err(failure));
+    }
+
+    /// The body of the response failed.
+    pub(super) fn failed<E: 'static>(&mut self, error: &E) {
+        self.fail(&Failure::new(error));
+    }
+
+    fn fail(&mut self, failure: &Failure<'_>) {
+        self.end = End::Failed;
+        // The status of the response was not what the request failed of.
+        self.attributes
+            .retain(|attribute| attribute.key.as_str() != ERROR_TYPE);
+        let error_type = KeyValue::new(ERROR_TYPE, failure.error_type());
+        self.attributes.push(error_type.clone());
+        let span = self.context.span();
+        span.set_attribute(error_type);
+        span.set_status(Status::error(failure.message()));
+        if let Some(connection) = failure.connection() {
+            let mut attributes = Vec::with_capacity(2);
+            append_connection(connection, &mut attributes);
+            span.set_attributes(attributes);
+        }
+    }
+
+    /// A piece of the response's body came.
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+    }
+
+    /// The response's body has ended.
+    pub(super) fn read_to_end(&mut self) {
+        self.end = End::Complete;
+    }
+
+    /// What is known only now.
+    fn of_end(&self) -> impl Iterator<Item = KeyValue> {
+        let size = |key: &'static str, size: u64| KeyValue::new(key, size.cast_signed());
+        let sent = self
+            .sent
+            .get()
+            .map(|sent| size(HTTP_REQUEST_BODY_SIZE, sent));
+        let received = self.whole_size();
+        let received = received.map(|received| size(HTTP_RESPONSE_BODY_SIZE, received));
+        let end = match self.end {
+            End::Cancelled => Some(KeyValue::new(END, "cancelled")),
+            End::BodyUnread => Some(KeyValue::new(END, "body_unread")),
+            End::Complete | End::Failed => None,
+        };
+        [sent, received, end].into_iter().flatten()
+    }
+
+    /// The size of the response's body, if all of it came by here.
+    fn whole_size(&self) -> Option<u64> {
+        (self.end == End::Complete && !self.ends_with_head).then_some(self.received)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let metrics = self.settings.metrics();
+        metrics.active(-1, &self.attributes[..self.known_first]);
+        let (sent, received) = (self.sent.get(), self.whole_size());
+        metrics.ended(self.begun.elapsed(), sent, received, &self.attributes);
+        let span = self.context.span();
+        span.set_attributes(self.of_end());
+        span.end();
+    }
+}
+
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// The peer that the response came from: our connections say it, and so do those of hyper-util.
+fn append_peer(parts: &response::Parts, attributes: &mut Vec<KeyValue>) {
+    if let Some(connection) = parts.extensions.get::<Connection>() {
+        append_connection(connection, attributes);
+    } else if let Some(info) = parts.extensions.get::<HttpInfo>() {
+        let peer = info.remote_addr();
+        attributes.push(KeyValue::new(NETWORK_PEER_ADDRESS, peer.ip().to_string()));
+        attributes.push(KeyValue::new(NETWORK_PEER_PORT, i64::from(peer.port())));
+    }
+}
+
+fn append_connection(connection: &Connection, attributes: &mut Vec<KeyValue>) {
+    if let (Some(text), Some(peer)) = (connection.peer_text(), connection.peer_addr()) {
+        attributes.push(KeyValue::new(NETWORK_PEER_ADDRESS, Arc::clone(text)));
+        attributes.push(KeyValue::new(NETWORK_PEER_PORT, i64::from(peer.port())));
+    }
+}

@@ -1,0 +1,91 @@
+//! The body of a request on its way: it is polled by the task of the connection, so it brings the
+//! context of its request along, and counts its bytes for the span.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::client::body::Body;
+
+/// How many bytes of a body were sent. An extension of requests that want to know.
+#[derive(Clone, Debug)]
+pub(in crate::client) struct SentBytes(Arc<AtomicU64>);
+
+/// Nobody counts: another client sends the request.
+const NOT_COUNTED: u64 = u64::MAX;
+
+impl SentBytes {
+    pub(in crate::client) fn new() -> SentBytes {
+        SentBytes(Arc::new(AtomicU64::new(NOT_COUNTED)))
+    }
+
+    pub(in crate::client) fn get(&self) -> Option<u64> {
+        // Relaxed: a number about which nothing else is known.
+        Some(self.0.load(Relaxed)).filter(|&bytes| bytes != NOT_COUNTED)
+    }
+
+    fn begin(&self) {
+        // Relaxed: as above.
+        self.0.store(0, Relaxed);
+    }
+
+    fn add(&self, bytes: usize) {
+        // Relaxed: as above.
+        self.0.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+pub(in crate::client) struct Sending {
+    body: Body,
+    context: Option<opentelemetry::Context>,
+    sent: Option<SentBytes>,
+}
+
+impl Sending {
+    pub(super) fn new(body: Body) -> Sending {
+        Sending {
+            context: body.is_streamed().then(opentelemetry::Context::current),
+            body,
+            sent: None,
+        }
+    }
+}
+
+/// Has the bytes counted, if somebody asked for it.
+pub(super) fn count(request: &mut Request<Sending>) {
+    let sent: Option<SentBytes> = request.extensions_mut().remove();
+    if let Some(sent) = &sent {
+        sent.begin();
+    }
+    request.body_mut().sent = sent;
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let _context = self.context.clone().map(opentelemetry::Context::attach);
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Some(sent), Poll::Ready(Some(Ok(frame)))) = (&self.sent, &polled) {
+            sent.add(frame.data_ref().map_or(0, Bytes::len));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
