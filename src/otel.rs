@@ -9,8 +9,13 @@
 //!
 //! A runtime that is configured from the environment and exports spans makes its tracer provider the
 //! global one of OpenTelemetry, and its propagators those that `OTEL_PROPAGATORS` names, so that the
-//! spans of libraries go where its own go. A runtime whose `Otel` was made in code changes nothing
-//! global: see [`install_globals`].
+//! spans of libraries go where its own go. If it exports metrics it makes its meter provider the
+//! global one, too. Each of the two stays until that runtime has ended; only then another one takes
+//! its place. A runtime whose `Otel` was made in code changes nothing global: see
+//! [`install_globals`].
+//!
+//! Libraries that know this crate need nothing global: [`tracer`], [`meter`] and
+//! [`with_propagator`] find those of the current runtime.
 //!
 //! # Example
 //!
@@ -32,29 +37,14 @@
 //! assert!(memory.spans().iter().any(|span| span.name == "hello"));
 //! ```
 
+mod attached;
+mod libraries;
+
+pub(crate) use attached::{Attached, Closing, SCOPE, attach};
+pub use libraries::{meter, metrics, tracer};
+
 pub use telemetry_rt_telemetry::export::*;
 pub use telemetry_rt_telemetry::record::{
     Activity, Distribution, FlightEvent, FlightRecord, Kind, Lane, LaneKind, Moment, NameList,
     PollDetail, ProcessType, TaskDump, TaskView, Treatment, Waiting, WakeCause,
 };
-
-use opentelemetry::InstrumentationScope;
-use opentelemetry::global::{self, BoxedTracer};
-use opentelemetry::metrics::Meter;
-use opentelemetry::propagation::TextMapPropagator;
-
-/// A tracer whose spans go where those of the current runtime go, or to the global provider if that
-/// runtime exports none. For libraries.
-pub fn tracer(scope: InstrumentationScope) -> BoxedTracer {
-    global::tracer_with_scope(scope)
-}
-
-/// A meter whose metrics leave as those of the current runtime do. For libraries.
-pub fn meter(scope: InstrumentationScope) -> Meter {
-    global::meter_with_scope(scope)
-}
-
-/// Calls `then` with the propagators of this process.
-pub fn with_propagator<R>(mut then: impl FnMut(&dyn TextMapPropagator) -> R) -> R {
-    global::get_text_map_propagator(|propagator| then(propagator))
-}

@@ -16,8 +16,6 @@ pub use function::span_sync;
 pub use future::{SpanFuture, span_future};
 #[cfg(feature = "telemetry")]
 pub use opentelemetry::KeyValue;
-#[cfg(feature = "telemetry")]
-pub(crate) use spans::attach;
 
 #[cfg(not(feature = "telemetry"))]
 mod inert;

@@ -3,24 +3,13 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::error::Error;
-use std::sync::Arc;
 
-use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::{Span, SpanRef, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, ContextGuard, KeyValue, global};
-use telemetry_rt_telemetry::record::{Recorder, contexts_are_alive, error_type_of, outcome_of};
+use telemetry_rt_telemetry::record::{contexts_are_alive, error_type_of, outcome_of};
 
-use crate::otel::Pipeline;
+use crate::otel::{Attached, SCOPE};
 use crate::runtime::Handle;
-
-const SCOPE: &str = "telemetry_rt";
-
-/// Lets spans of users that run on a runtime find that runtime's pipeline, if it takes any.
-pub(crate) fn attach(recorder: &Recorder, pipeline: &Pipeline) {
-    if let Some(tracer) = pipeline.tracer(SCOPE) {
-        recorder.attach(Arc::new(tracer));
-    }
-}
 
 /// File, line, and path of the function that is in a span.
 pub(super) type Place = (&'static str, u32, &'static str);
@@ -54,7 +43,8 @@ pub(crate) fn begin(
     let handle = Handle::try_current().ok();
     let own = handle
         .as_ref()
-        .and_then(|handle| handle.recorder().attached::<BoxedTracer>());
+        .and_then(|handle| handle.recorder().attached::<Attached>())
+        .and_then(|attached| attached.tracer.as_ref());
     match own {
         Some(tracer) => start(tracer, name, attributes, &parent),
         None => start(&global::tracer(SCOPE), name, attributes, &parent),

@@ -10,7 +10,7 @@ use telemetry_rt_telemetry::record::Recorder;
 
 use super::Runtime;
 #[cfg(feature = "telemetry")]
-use crate::otel::{Otel, Pipeline, Watchdog};
+use crate::otel::{Otel, Pipeline, Share, Watchdog};
 
 /// Builds a [`Runtime`].
 ///
@@ -235,17 +235,21 @@ impl Builder {
         };
         let recorder = Recorder::new(otel.recorder_config(config.workers));
         let watchdog = start_watchdog(&otel, &recorder)?;
-        let pipeline = match otel.is_exporting() {
-            true => Some(Pipeline::start(otel, recorder.clone())?),
+        let exporting = match otel.is_exporting() {
+            true => {
+                let pipeline = Pipeline::start(otel, recorder.clone())?;
+                let share = Share::of(&pipeline);
+                (Some(pipeline), share)
+            }
             false => {
                 // Context is passed on though nothing is exported, if the operator says so.
                 if from_env && std::env::var_os("OTEL_PROPAGATORS").is_some() {
                     otel.install_propagators();
                 }
-                None
+                (None, Share::without_pipeline(&otel))
             }
         };
-        Runtime::start(config, recorder, (pipeline, watchdog), from_env)
+        Runtime::start(config, recorder, exporting, watchdog, from_env)
     }
 
     #[cfg(not(feature = "telemetry"))]

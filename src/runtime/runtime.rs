@@ -13,7 +13,7 @@ use telemetry_rt_telemetry::record::Recorder;
 
 use super::{Builder, EnterGuard, Handle};
 #[cfg(feature = "telemetry")]
-use crate::otel::{Pipeline, Report, Watchdog, install_globals};
+use crate::otel::{Closing, Pipeline, Report, Share, Watchdog, attach, install_globals};
 use crate::task::JoinHandle;
 
 /// A runtime, and the pipeline that exports what it records.
@@ -33,6 +33,9 @@ pub struct Runtime {
     // Last: what it may still have to write must not take the time that exporting has.
     #[cfg(feature = "telemetry")]
     watchdog: Option<Watchdog>,
+    // After all that may ask for metrics.
+    #[cfg(feature = "telemetry")]
+    closing: Closing,
 }
 
 // As the executor's runtime; no user code runs while anything of the pipeline is locked either.
@@ -53,20 +56,20 @@ impl Runtime {
     pub(super) fn start(
         config: executor::Config,
         recorder: Recorder,
-        (pipeline, watchdog): (Option<Pipeline>, Option<Watchdog>),
+        (pipeline, share): (Option<Pipeline>, Share),
+        watchdog: Option<Watchdog>,
         globals: bool,
     ) -> io::Result<Runtime> {
-        if let Some(pipeline) = &pipeline {
-            crate::__private::attach(&recorder, pipeline);
-            if globals {
-                install_globals(pipeline);
-            }
+        attach(&recorder, share.clone());
+        if let Some(pipeline) = pipeline.as_ref().filter(|_| globals) {
+            install_globals(pipeline);
         }
         let executor = executor::Runtime::new(config, recorder)?;
         Ok(Runtime {
             executor,
             watchdog,
             pipeline,
+            closing: Closing(share),
         })
     }
 
@@ -171,10 +174,10 @@ impl Runtime {
         #[cfg(feature = "telemetry")]
         if self.pipeline.is_some() || self.watchdog.is_some() {
             // Without a thread for them they are dropped here, which is late but not lost.
-            let (pipeline, watchdog) = (self.pipeline, self.watchdog);
+            let (pipeline, watchdog, closing) = (self.pipeline, self.watchdog, self.closing);
             let _ = std::thread::Builder::new()
                 .name("rt-shutdown".to_owned())
-                .spawn(move || drop((pipeline, watchdog)));
+                .spawn(move || drop((pipeline, watchdog, closing)));
         }
     }
 }

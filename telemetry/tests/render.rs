@@ -100,6 +100,7 @@ fn what_would_move_a_cursor_is_spelled_out() {
 #[test]
 fn metrics_are_aligned_tables() {
     let histogram = Metric {
+        scope: InstrumentationScope::builder("telemetry_rt").build(),
         name: "process.duration".into(),
         description: "".into(),
         unit: "s".into(),
@@ -112,6 +113,7 @@ fn metrics_are_aligned_tables() {
         },
     };
     let counter = Metric {
+        scope: InstrumentationScope::builder("telemetry_rt").build(),
         name: "process.count".into(),
         description: "".into(),
         unit: "{process}".into(),

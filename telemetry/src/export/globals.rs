@@ -1,10 +1,11 @@
 //! What an application sets for the whole process. Libraries do not.
 //!
-//! There is one global tracer provider and there may be several pipelines. The first that is
-//! installed stays until it has ended: tracers that were fetched meanwhile would else feed the
-//! queue of one pipeline and be thought to feed another.
+//! There is one global provider of tracers, and one of meters, and there may be several pipelines.
+//! The first that is installed stays until it has ended: tracers that were fetched meanwhile would
+//! else feed the queue of one pipeline and be thought to feed another. Each of the two has a place
+//! of its own, because a pipeline may take but one of the signals.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{
@@ -15,9 +16,11 @@ use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
 use parking_lot::Mutex;
 
+use super::env::{Env, process_variable};
 use super::headers::Checking;
 use super::pipeline::Pipeline;
 use super::queue::Queue;
+use super::variables;
 
 /// A format in which context travels between processes of the operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,21 +31,28 @@ pub enum Propagator {
     Baggage,
 }
 
-/// Makes the pipeline's tracer provider, and the propagators that `OTEL_PROPAGATORS` names, those
-/// of the whole process. Returns whether the provider is that of this pipeline now.
+/// Makes the pipeline's tracer provider, its meter provider, and the propagators that
+/// `OTEL_PROPAGATORS` names, those of the whole process. Returns whether the tracer provider is that
+/// of this pipeline now.
 ///
 /// It refuses, and changes nothing, while another pipeline that was installed is still running;
-/// once that one is shut down or dropped its place is free. Of a pipeline that takes no spans
-/// only the propagators are installed, and the result is false.
+/// once that one is shut down or dropped its place is free. That holds for each of the two
+/// providers: a pipeline that takes no spans leaves the tracer provider as it is, and the result is
+/// false; one that takes no metrics leaves the meter provider. After the end of the pipeline spans
+/// are dropped and counted, and what meters record goes nowhere.
 ///
 /// A global provider that the application set by itself is not seen, and is replaced. It stays
-/// alive as long as its tracers do, no longer.
+/// alive as long as its tracers or meters do, no longer. Meters that were fetched before record
+/// where they did, which with none installed is nowhere: the API cannot move them.
 pub fn install_globals(pipeline: &Pipeline) -> bool {
+    if pipeline.takes_metrics() && claim(&METERS, pipeline) {
+        global::set_meter_provider(pipeline.books().meters().clone());
+    }
     if !pipeline.takes_spans() && pipeline.foreign().is_none() {
         install_propagators(pipeline.propagators());
         return false;
     }
-    let installed = claim(pipeline);
+    let installed = claim(&TRACERS, pipeline);
     if installed {
         // Not under the lock: the provider before may have much to say when it is dropped.
         match pipeline.foreign() {
@@ -55,10 +65,13 @@ pub fn install_globals(pipeline: &Pipeline) -> bool {
 }
 
 /// The queue of the pipeline that was installed last.
-static INSTALLED: Mutex<Weak<Queue>> = Mutex::new(Weak::new());
+type Place = Mutex<Weak<Queue>>;
 
-fn claim(pipeline: &Pipeline) -> bool {
-    let mut installed = INSTALLED.lock();
+static TRACERS: Place = Mutex::new(Weak::new());
+static METERS: Place = Mutex::new(Weak::new());
+
+fn claim(place: &Place, pipeline: &Pipeline) -> bool {
+    let mut installed = place.lock();
     let taken = installed
         .upgrade()
         .is_some_and(|other| !Arc::ptr_eq(&other, pipeline.queue()) && other.is_open());
@@ -70,8 +83,36 @@ fn claim(pipeline: &Pipeline) -> bool {
 
 /// Makes these propagators those of the whole process.
 pub(super) fn install_propagators(propagators: &[Propagator]) {
+    global::set_text_map_propagator(composite(propagators));
+}
+
+fn composite(propagators: &[Propagator]) -> TextMapCompositePropagator {
     let propagators = propagators.iter().map(|propagator| propagator.boxed());
-    global::set_text_map_propagator(TextMapCompositePropagator::new(propagators.collect()));
+    TextMapCompositePropagator::new(propagators.collect())
+}
+
+/// Calls `then` with the propagators of this process: those that are installed, else those that
+/// `OTEL_PROPAGATORS` names, by default W3C Trace Context and Baggage. For libraries.
+///
+/// Those that are not installed are made once; a later change of the variable has no effect. While
+/// `then` runs it must not install others: that would wait for itself.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use opentelemetry::Context;
+/// use telemetry_rt_telemetry::export::with_propagator;
+///
+/// let mut headers = HashMap::new();
+/// with_propagator(|propagator| propagator.inject_context(&Context::current(), &mut headers));
+/// ```
+pub fn with_propagator<R>(mut then: impl FnMut(&dyn TextMapPropagator) -> R) -> R {
+    // What is wrong with the variable is said by whoever makes an `Otel`.
+    static NAMED: LazyLock<TextMapCompositePropagator> =
+        LazyLock::new(|| composite(&variables::propagators(&Env::new(&process_variable))));
+    global::get_text_map_propagator(|installed| match installed.fields().next() {
+        Some(_) => then(installed),
+        None => then(&*NAMED),
+    })
 }
 
 impl Propagator {

@@ -1,19 +1,22 @@
-//! What a metric is, in terms of no particular protocol. `collect` says which there are.
+//! What a metric is, in terms of no particular protocol. `collect` says which there are of ours;
+//! those of users come from `meters`.
 //!
-//! All of them are cumulative since the pipeline started; an exporter that wants differences
+//! All of them are cumulative since the pipeline started, or their instrument was made; an exporter that wants differences
 //! subtracts what it exported last.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::{KeyValue, SpanId, TraceId};
+use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceId};
 
 use crate::record::{Kind, Outcome};
 
 /// A metric and its data points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
+    /// Who recorded it: a library, or telemetry_rt itself.
+    pub scope: InstrumentationScope,
     /// Its name, such as `process.duration`.
     pub name: Cow<'static, str>,
     /// What it says, in a sentence.

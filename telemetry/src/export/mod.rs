@@ -3,7 +3,8 @@
 //! ```text
 //!   workers' rings ──rt-drain──► queue ──rt-export──► exporters
 //!   users' spans ────────────────┘          ▲
-//!   workers' counters ──────────────────────┘  (summed when metrics are due)
+//!   workers' counters ──────────────────────┤  (summed when metrics are due)
+//!   users' meters ──────────────────────────┘  (`meters`)
 //! ```
 //!
 //! In reading order: [`Otel`] says what is exported and where to; a [`Pipeline`] is the two
@@ -33,6 +34,7 @@ mod exporter;
 mod gzip;
 mod health;
 mod length;
+mod meters;
 mod metric;
 mod panics;
 mod period;
@@ -43,6 +45,7 @@ mod providers;
 mod queue;
 mod rising;
 mod sender;
+mod share;
 mod span_data;
 mod stop;
 mod treatment;
@@ -78,15 +81,17 @@ pub use console::Console;
 pub use diagnostics::set_diagnostics;
 pub use env::ConfigError;
 pub use exporter::{ExportError, Exporter, Signal};
-pub use globals::{Propagator, install_globals};
+pub use globals::{Propagator, install_globals, with_propagator};
 pub use memory::InMemory;
 pub use metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 pub use only::Only;
 pub use otel::{Otel, OtelBuilder};
 pub use pipeline::{Pipeline, Report};
 #[cfg(feature = "prometheus")]
-pub use prometheus::Prometheus;
+pub use prometheus::{Prometheus, Scrape};
 pub use providers::{InstrumentedProvider, instrument, instrument_with_limits};
 pub use sdk::Sdk;
+#[doc(hidden)]
+pub use share::Share;
 pub use stop::Stop;
 pub use watchdog::{Watchdog, Watching};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -12,11 +13,10 @@ use parking_lot::Mutex;
 use telemetry_rt_clock::{Source, instant, source};
 
 use super::account::Account;
-use super::collect::MetricSource;
+use super::collect::{Books, MetricSource};
 use super::deadline::deadline_after;
 use super::diagnostics::warn;
 use super::drain::Drain;
-use super::exemplars::Exemplars;
 use super::exporter::Signal;
 use super::globals::Propagator;
 use super::otel::{Otel, SpansTo};
@@ -43,6 +43,8 @@ pub struct Pipeline {
     stop: Stop,
     flusher: Flusher,
     takes_spans: bool,
+    takes_metrics: bool,
+    books: Arc<Books>,
     propagators: Vec<Propagator>,
     shutdown_timeout: Duration,
     /// Until they are shut down.
@@ -68,6 +70,22 @@ struct Threads {
     sender: JoinHandle<()>,
 }
 
+/// Where tracers for users' own spans come from.
+#[derive(Clone, Debug)]
+pub(super) enum Tracers {
+    Own(SdkTracerProvider),
+    Foreign(ForeignProvider),
+}
+
+impl Tracers {
+    pub(super) fn tracer(&self, scope: InstrumentationScope) -> BoxedTracer {
+        match self {
+            Tracers::Own(provider) => BoxedTracer::new(Box::new(provider.tracer_with_scope(scope))),
+            Tracers::Foreign(provider) => provider.tracer_with_scope(scope),
+        }
+    }
+}
+
 /// How a flush or a shutdown went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -90,17 +108,14 @@ impl Pipeline {
         let queue = Arc::new(Queue::new(otel.queue_size, otel.batch_size));
         let stop = Stop::new();
         let takes_spans = otel.takes(Signal::Traces);
+        let takes_metrics = otel.takes(Signal::Metrics) || otel.meter_provider.is_some();
+        let books = Arc::new(Books::of(&otel, Some(Arc::clone(&queue))));
         let mut exporters = otel.exporters;
         exporters
             .iter_mut()
             .for_each(|exporter| exporter.start(&stop));
 
-        let metrics = MetricSource::new(
-            recorder.clone(),
-            Arc::clone(&queue),
-            otel.resource.clone(),
-            Exemplars::new(otel.exemplars),
-        );
+        let metrics = MetricSource::new(recorder.clone(), Arc::clone(&books));
         let sender = Sender::new(
             recorder.clone(),
             Arc::clone(&queue),
@@ -156,6 +171,8 @@ impl Pipeline {
             stop,
             flusher,
             takes_spans,
+            takes_metrics,
+            books,
             propagators: otel.propagators,
             shutdown_timeout: otel.shutdown_timeout,
             threads: Mutex::new(Some(Threads { drain, sender })),
@@ -173,12 +190,16 @@ impl Pipeline {
     /// A tracer for users' own spans, wherever those of processes go. `None` if they go nowhere:
     /// spans of users are then better left to the global provider.
     pub fn tracer(&self, scope: &'static str) -> Option<BoxedTracer> {
-        let Held {
-            foreign, provider, ..
-        } = self.held();
-        match foreign {
-            Some(foreign) => Some(foreign.tracer(scope)),
-            None if self.takes_spans => Some(BoxedTracer::new(Box::new(provider.tracer(scope)))),
+        let scope = InstrumentationScope::builder(scope).build();
+        Some(self.tracers()?.tracer(scope))
+    }
+
+    /// Where tracers for users' own spans come from, if they go anywhere.
+    pub(super) fn tracers(&self) -> Option<Tracers> {
+        let held = self.held();
+        match &held.foreign {
+            Some(foreign) => Some(Tracers::Foreign(foreign.clone())),
+            None if self.takes_spans => Some(Tracers::Own(held.provider.clone())),
             None => None,
         }
     }
@@ -187,6 +208,15 @@ impl Pipeline {
     /// provider the application has beside this one.
     pub fn takes_spans(&self) -> bool {
         self.takes_spans
+    }
+
+    /// Whether an exporter or a provider takes metrics.
+    pub(super) fn takes_metrics(&self) -> bool {
+        self.takes_metrics
+    }
+
+    pub(super) fn books(&self) -> &Arc<Books> {
+        &self.books
     }
 
     pub(super) fn foreign(&self) -> Option<&ForeignProvider> {
@@ -287,6 +317,7 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.shutdown(self.shutdown_timeout);
+        self.books.meters().close();
         let Some(held) = self.held.take().filter(|held| held.is_given) else {
             return;
         };

@@ -44,7 +44,7 @@ pub fn metrics_table(metrics: &[Metric]) -> String {
                 vec!["count", "mean", "p50", "p99", "max"],
                 points
                     .iter()
-                    .map(|point| histogram_row(point, bounds))
+                    .map(|point| histogram_row(point, bounds, &metric.unit))
                     .collect(),
             ),
             MetricData::Sum { points, .. } | MetricData::Gauge { points } => {
@@ -60,12 +60,20 @@ fn write_table(text: &mut String, metric: &Metric, heads: &[&str], rows: Vec<Vec
     if rows.is_empty() {
         return;
     }
-    let title = format!("{} [{}]", escaped(&metric.name), escaped(&metric.unit));
-    let mut lines = vec![vec![title]];
+    let mut lines = vec![vec![title(metric)]];
     lines[0].extend(heads.iter().map(|&head| head.to_owned()));
     lines.extend(rows);
     // The rest are numbers.
     write_rows(text, &lines, |column| column == 0);
+}
+
+/// The name and the unit, and the scope if it is not ours.
+fn title(metric: &Metric) -> String {
+    let title = format!("{} [{}]", escaped(&metric.name), escaped(&metric.unit));
+    match metric.scope.name() {
+        "telemetry_rt" | "" => title,
+        scope => format!("{title} of {}", escaped(scope)),
+    }
 }
 
 /// Writes rows of equal length with their columns aligned: to the left those that `is_text` says
@@ -90,15 +98,19 @@ pub(super) fn write_rows(text: &mut String, rows: &[Vec<String>], is_text: impl 
     }
 }
 
-fn histogram_row(point: &HistogramPoint, bounds: &[f64]) -> Vec<String> {
-    let time = |value: f64| duration(Duration::try_from_secs_f64(value).unwrap_or_default());
+fn histogram_row(point: &HistogramPoint, bounds: &[f64], unit: &str) -> Vec<String> {
+    let text = |value: f64| match Duration::try_from_secs_f64(value) {
+        Ok(time) if unit == "s" => duration(time),
+        // To three places, as no unit is known that would suit it better.
+        _ => ((value * 1e3).round() / 1e3).to_string(),
+    };
     vec![
         label(&point.attributes),
         point.count.to_string(),
-        time(point.sum / point.count.max(1) as f64),
-        time(quantile(point, bounds, 0.5)),
-        time(quantile(point, bounds, 0.99)),
-        point.max.map_or_else(|| "-".to_owned(), time),
+        text(point.sum / point.count.max(1) as f64),
+        text(quantile(point, bounds, 0.5)),
+        text(quantile(point, bounds, 0.99)),
+        point.max.map_or_else(|| "-".to_owned(), text),
     ]
 }
 

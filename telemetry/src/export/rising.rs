@@ -55,6 +55,7 @@ mod tests {
 
     fn metric(monotonic: bool, value: f64) -> Metric {
         Metric {
+            scope: crate::export::span_data::scope(),
             name: "executor.busy".into(),
             description: "".into(),
             unit: "s".into(),

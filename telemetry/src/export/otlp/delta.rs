@@ -118,16 +118,24 @@ impl Delta {
 
 fn difference(now: Number, seen: Number) -> Number {
     match (now, seen) {
-        (Number::Int(now), Number::Int(seen)) => Number::Int(now - seen),
-        (Number::Float(now), Number::Float(seen)) => Number::Float(now - seen),
-        // A point does not change its type; if it did, it would begin anew.
+        (Number::Int(now), Number::Int(seen)) if now >= seen => Number::Int(now - seen),
+        (Number::Float(now), Number::Float(seen)) if now >= seen => Number::Float(now - seen),
+        // What a callback observes may begin anew. A point does not change its type.
         (now, _) => now,
     }
 }
 
 /// Attributes come in the same order each time, so their text tells points apart.
 fn key(metric: &Metric, attributes: &[KeyValue]) -> String {
-    format!("{} {attributes:?}", metric.name)
+    let scope = &metric.scope;
+    let version = scope.version().unwrap_or_default();
+    let of_scope: Vec<&KeyValue> = scope.attributes().collect();
+    format!(
+        "{} {version} {of_scope:?} {} {} {attributes:?}",
+        scope.name(),
+        metric.name,
+        metric.unit
+    )
 }
 
 #[cfg(test)]
@@ -140,6 +148,7 @@ mod tests {
 
     fn count(value: i64, time: SystemTime) -> Metric {
         Metric {
+            scope: crate::export::span_data::scope(),
             name: "process.count".into(),
             description: "".into(),
             unit: "".into(),

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::KeyValue;
+use opentelemetry::{InstrumentationScope as Scope, KeyValue};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue as ProtoKeyValue};
@@ -60,28 +60,45 @@ pub(super) fn metrics(
     temporality: Temporality,
 ) -> ExportMetricsServiceRequest {
     let resource = ResourceAttributesWithSchema::from(resource);
-    let metrics = metrics
-        .iter()
-        .filter(|metric| !is_empty(metric))
-        .map(|metric| message(metric, temporality))
-        .collect();
     ExportMetricsServiceRequest {
         resource_metrics: vec![proto::ResourceMetrics {
             resource: Some(ProtoResource {
                 attributes: resource.attributes.0,
                 ..ProtoResource::default()
             }),
-            scope_metrics: vec![proto::ScopeMetrics {
-                scope: Some(InstrumentationScope {
-                    name: "telemetry_rt".to_owned(),
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..InstrumentationScope::default()
-                }),
-                metrics,
-                schema_url: String::new(),
-            }],
+            scope_metrics: by_scope(metrics, temporality),
             schema_url: resource.schema_url.unwrap_or_default(),
         }],
+    }
+}
+
+/// Metrics by their scopes, each where its first metric is.
+fn by_scope(metrics: &[Metric], temporality: Temporality) -> Vec<proto::ScopeMetrics> {
+    let mut groups: Vec<(&Scope, proto::ScopeMetrics)> = Vec::new();
+    for metric in metrics.iter().filter(|metric| !is_empty(metric)) {
+        let known = groups
+            .iter()
+            .rposition(|(scope, _)| **scope == metric.scope);
+        let place = known.unwrap_or_else(|| {
+            groups.push((&metric.scope, empty(&metric.scope)));
+            groups.len() - 1
+        });
+        groups[place].1.metrics.push(message(metric, temporality));
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn empty(scope: &Scope) -> proto::ScopeMetrics {
+    let of_scope: Vec<KeyValue> = scope.attributes().cloned().collect();
+    proto::ScopeMetrics {
+        scope: Some(InstrumentationScope {
+            name: scope.name().to_owned(),
+            version: scope.version().unwrap_or_default().to_owned(),
+            attributes: attributes(&of_scope),
+            ..InstrumentationScope::default()
+        }),
+        metrics: Vec::new(),
+        schema_url: scope.schema_url().unwrap_or_default().to_owned(),
     }
 }
 

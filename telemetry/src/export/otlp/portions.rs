@@ -48,7 +48,9 @@ impl Portions {
     ) {
         let mut left = points;
         loop {
-            let (fit, rest) = left.split_at(self.fit(left));
+            let is_first = self.last.is_empty();
+            self.size += size_of_head(metric);
+            let (fit, rest) = left.split_at(self.fit(left, is_first));
             self.last.push(Metric {
                 data: data(fit.to_vec()),
                 ..metric.clone()
@@ -63,14 +65,13 @@ impl Portions {
     }
 
     /// How many of the points there is room for; one at the least in a portion that is empty.
-    fn fit<P: Point>(&mut self, points: &[P]) -> usize {
-        let is_empty = self.size == 0;
+    fn fit<P: Point>(&mut self, points: &[P], is_first: bool) -> usize {
         let fits = |point: &&P| {
             self.size += point.size();
             self.size <= MOST_BYTES
         };
         let fit = points.iter().take_while(fits).count();
-        fit.max(usize::from(is_empty && !points.is_empty()))
+        fit.max(usize::from(is_first && !points.is_empty()))
     }
 }
 
@@ -99,8 +100,25 @@ impl Point for NumberPoint {
     }
 }
 
+/// What stands before the points, the scope included, which may be that of its neighbours.
+fn size_of_head(metric: &Metric) -> usize {
+    let scope = &metric.scope;
+    let texts = [
+        metric.name.len(),
+        metric.description.len(),
+        metric.unit.len(),
+        scope.name().len(),
+        scope.version().map_or(0, str::len),
+        scope.schema_url().map_or(0, str::len),
+    ];
+    let attributes = scope.attributes().map(size_of);
+    64 + texts.iter().sum::<usize>() + attributes.sum::<usize>()
+}
+
 fn size_of_all(attributes: &[KeyValue]) -> usize {
-    let size =
-        |attribute: &KeyValue| 32 + attribute.key.as_str().len() + attribute.value.as_str().len();
-    attributes.iter().map(size).sum()
+    attributes.iter().map(size_of).sum()
+}
+
+fn size_of(attribute: &KeyValue) -> usize {
+    32 + attribute.key.as_str().len() + attribute.value.as_str().len()
 }

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use telemetry_rt_clock::{instant, wall};
 
-use super::negotiate::{Format, takes_gzip};
-use super::text;
+use super::negotiate::takes_gzip;
 use crate::export::collect::MetricSource;
 use crate::export::deadline::deadline_after;
 use crate::export::gzip::gzip;
@@ -210,13 +209,12 @@ impl Request {
     }
 
     fn metrics(&self, source: &MetricSource) -> Answer {
-        let format = Format::accepted(&self.accept);
-        let text = text::render(&source.collect(), source.resource(), format);
+        let scrape = source.scrape(Some(&self.accept));
         let mut answer = Answer {
             status: "200 OK",
-            content_type: format.content_type(),
+            content_type: scrape.content_type,
             more: "Vary: Accept, Accept-Encoding\r\n".to_owned(),
-            body: text.into_bytes(),
+            body: scrape.body,
             shows_body: true,
         };
         if takes_gzip(&self.accept_encoding) {

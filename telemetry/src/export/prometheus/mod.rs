@@ -4,7 +4,9 @@
 //!   rt-prometheus ──accepts──► rt-scrape (a thread for each connection, few at once)
 //!                                 http       reads one request, writes one answer
 //!                                 negotiate  which format, and whether it is packed
-//!                                 text       MetricSource::collect, as lines of text
+//!                                 scrape     MetricSource::collect, in the format that was asked for
+//!                                 text       which is lines of text
+//!                                 families   metrics of one name, from whatever scopes
 //!                                 names      what they are called there
 //! ```
 //!
@@ -14,11 +16,15 @@
 //! others bring an async runtime. What is easy to get wrong is left to two small libraries that
 //! hyper uses: `httparse` reads requests, `httpdate` writes dates.
 
+mod families;
 mod http;
 mod names;
 mod negotiate;
+mod scrape;
 mod server;
 mod text;
+
+pub use scrape::Scrape;
 
 use std::fmt;
 use std::io;

@@ -5,12 +5,14 @@
 //! are written alike in both, so that no series depends on who asks.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::time::UNIX_EPOCH;
 
-use opentelemetry::KeyValue;
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 
+use super::families::{Family, families};
 use super::names;
 use super::negotiate::Format;
 use crate::export::metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
@@ -22,7 +24,8 @@ pub(super) fn render(metrics: &[Metric], resource: &Resource, format: Format) ->
         format,
     };
     page.target_info(resource);
-    metrics.iter().for_each(|metric| page.metric(metric));
+    let families = families(metrics);
+    families.iter().for_each(|family| page.family(family));
     if format == Format::OpenMetrics {
         page.text += "# EOF\n";
     }
@@ -60,39 +63,50 @@ impl Page {
         self.line(format_args!("target_info{{{}}} 1", labels(attributes)));
     }
 
-    fn metric(&mut self, metric: &Metric) {
-        let kind = Kind::of(&metric.data);
-        let unit = names::unit(&metric.unit, kind == Kind::Gauge);
-        let family = names::family(&metric.name, unit.as_deref(), kind == Kind::Counter);
-        match &metric.data {
-            MetricData::Histogram { points, .. } if points.is_empty() => {}
-            MetricData::Sum { points, .. } | MetricData::Gauge { points } if points.is_empty() => {}
-            MetricData::Histogram { bounds, points } => {
-                self.head(&family, kind, unit.as_deref(), &metric.description);
-                for point in points {
-                    self.histogram(&family, bounds, point);
+    /// A series that another one has the labels of is left out: a page with both would be refused.
+    fn family(&mut self, family: &Family<'_>) {
+        let description = &family.metrics[0].description;
+        self.head(family, description);
+        let mut seen = HashSet::new();
+        for metric in &family.metrics {
+            let scope = labels_of_scope(&metric.scope);
+            let mut is_new = |attributes: &[KeyValue]| {
+                let labels = labels_of(attributes, &scope);
+                seen.insert(labels.clone()).then_some(labels)
+            };
+            match &metric.data {
+                MetricData::Histogram { bounds, points } => {
+                    for point in points {
+                        if let Some(labels) = is_new(&point.attributes) {
+                            self.histogram(&family.name, &labels, bounds, point);
+                        }
+                    }
                 }
-            }
-            MetricData::Sum { points, .. } | MetricData::Gauge { points } => {
-                self.head(&family, kind, unit.as_deref(), &metric.description);
-                for point in points {
-                    self.number(&family, kind, point);
+                MetricData::Sum { points, .. } | MetricData::Gauge { points } => {
+                    for point in points {
+                        if let Some(labels) = is_new(&point.attributes) {
+                            self.number(family, &labels, point);
+                        }
+                    }
                 }
             }
         }
     }
 
-    fn head(&mut self, family: &str, kind: Kind, unit: Option<&str>, help: &str) {
+    fn head(&mut self, family: &Family<'_>, help: &str) {
+        let Family {
+            name, unit, kind, ..
+        } = family;
         // The text format knows no families, only names of what is counted.
         let suffix = match self.format {
             Format::Text => kind.suffix(),
             Format::OpenMetrics => "",
         };
-        self.line(format_args!("# TYPE {family}{suffix} {}", kind.as_str()));
+        self.line(format_args!("# TYPE {name}{suffix} {}", kind.as_str()));
         if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
-            self.line(format_args!("# UNIT {family} {unit}"));
+            self.line(format_args!("# UNIT {name} {unit}"));
         }
-        self.line(format_args!("# HELP {family}{suffix} {}", self.help(help)));
+        self.line(format_args!("# HELP {name}{suffix} {}", self.help(help)));
     }
 
     /// Quotes are escaped in OpenMetrics only.
@@ -103,20 +117,24 @@ impl Page {
         }
     }
 
-    fn number(&mut self, family: &str, kind: Kind, point: &NumberPoint) {
-        let suffix = kind.suffix();
-        let labels = labels_of(&point.attributes);
+    fn number(&mut self, family: &Family<'_>, labels: &str, point: &NumberPoint) {
+        let (name, suffix) = (&family.name, family.kind.suffix());
         let value = match point.value {
             Number::Int(value) => value.to_string(),
             Number::Float(value) => number(value),
         };
-        self.line(format_args!("{family}{suffix}{{{labels}}} {value}"));
+        self.line(format_args!("{name}{suffix}{{{labels}}} {value}"));
     }
 
-    fn histogram(&mut self, family: &str, bounds: &[f64], point: &HistogramPoint) {
-        let labels = labels_of(&point.attributes);
+    fn histogram(&mut self, family: &str, labels: &str, bounds: &[f64], point: &HistogramPoint) {
+        // A histogram that was made without bounds has no buckets; here it must have the last one.
+        let only = [point.count];
+        let buckets = match point.buckets.is_empty() {
+            true => &only[..],
+            false => &point.buckets,
+        };
         let mut count = 0;
-        for (bucket, in_bucket) in point.buckets.iter().enumerate() {
+        for (bucket, in_bucket) in buckets.iter().enumerate() {
             count += in_bucket;
             let bound = bounds.get(bucket).copied().unwrap_or(f64::INFINITY);
             let exemplar = match self.format {
@@ -136,47 +154,26 @@ impl Page {
     }
 }
 
-/// What Prometheus calls a kind of metric.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-impl Kind {
-    fn of(data: &MetricData) -> Kind {
-        match data {
-            MetricData::Histogram { .. } => Kind::Histogram,
-            MetricData::Sum {
-                monotonic: true, ..
-            } => Kind::Counter,
-            MetricData::Sum { .. } | MetricData::Gauge { .. } => Kind::Gauge,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Kind::Counter => "_total",
-            Kind::Gauge | Kind::Histogram => "",
-        }
-    }
-}
-
-/// The attributes of a point, and the scope that all our metrics are of.
-fn labels_of(attributes: &[KeyValue]) -> String {
-    let scope = [
-        ("otel_scope_name", Cow::Borrowed("telemetry_rt")),
-        ("otel_scope_version", env!("CARGO_PKG_VERSION").into()),
+/// What tells scopes apart.
+fn labels_of_scope(scope: &InstrumentationScope) -> Vec<(String, Cow<'_, str>)> {
+    let known = [
+        ("otel_scope_name", Some(scope.name())),
+        ("otel_scope_version", scope.version()),
+        ("otel_scope_schema_url", scope.schema_url()),
     ];
+    let known = known.into_iter();
+    let known = known.filter_map(|(key, value)| Some((key.to_owned(), Cow::Borrowed(value?))));
+    let others = scope.attributes().map(|attribute| {
+        let key = format!("otel_scope_{}", attribute.key);
+        (key, attribute.value.as_str())
+    });
+    known.chain(others).collect()
+}
+
+/// The attributes of a point, and the scope of its metric.
+fn labels_of(attributes: &[KeyValue], scope: &[(String, Cow<'_, str>)]) -> String {
+    let scope = scope.iter();
+    let scope = scope.map(|(key, value)| (key.as_str(), Cow::Borrowed(&**value)));
     let own = attributes.iter();
     let own = own.map(|attribute| (attribute.key.as_str(), attribute.value.as_str()));
     labels(own.chain(scope))
@@ -260,6 +257,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::span_data::scope;
     use opentelemetry::{SpanId, TraceId};
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
@@ -288,6 +286,7 @@ mod tests {
 
     fn metric(name: &'static str, unit: &'static str, data: MetricData) -> Metric {
         Metric {
+            scope: scope(),
             name: name.into(),
             description: "Says \"a\\b\"\nin lines.".into(),
             unit: unit.into(),

@@ -20,5 +20,5 @@ mod spread;
 
 pub(super) use foreign::{ForeignPolicy, ForeignProvider};
 pub(super) use parting::part_from;
-pub(super) use replay_metrics::{BoxedMeterProvider, MeterFeed};
+pub(super) use replay_metrics::{MeterFeed, SharedMeterProvider};
 pub use replay_spans::{InstrumentedProvider, instrument, instrument_with_limits};

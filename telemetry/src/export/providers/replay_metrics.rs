@@ -51,14 +51,15 @@ const HOOK: &str = "executor.collections";
 const MOST_VALUES: u64 = 16_000_000;
 
 /// Any meter provider.
-pub(in crate::export) type BoxedMeterProvider = Box<dyn MeterProvider + Send + Sync>;
+/// Shared with the meters of users, which hold it no longer than the feed does.
+pub(in crate::export) type SharedMeterProvider = Arc<dyn MeterProvider + Send + Sync>;
 
 /// Keeps new metrics coming into a provider, and the provider alive.
 pub(in crate::export) struct MeterFeed {
     /// The feed has but a weak one: the provider holds the callback, and that the feed.
     _meter: Arc<Meter>,
     /// Last, so that the instruments are there while it shuts down.
-    _provider: BoxedMeterProvider,
+    _provider: SharedMeterProvider,
 }
 
 impl std::fmt::Debug for MeterFeed {
@@ -69,7 +70,7 @@ impl std::fmt::Debug for MeterFeed {
 
 impl MeterFeed {
     pub(in crate::export) fn start(
-        provider: BoxedMeterProvider,
+        provider: SharedMeterProvider,
         source: MetricSource,
     ) -> MeterFeed {
         let meter = Arc::new(provider.meter_with_scope(scope()));
@@ -451,11 +452,10 @@ fn float(number: Number) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::exemplars::{ExemplarFilter, Exemplars};
-    use crate::export::queue::Queue;
+    use crate::export::Otel;
+    use crate::export::collect::Books;
     use crate::record::{Config, Recorder};
     use opentelemetry::metrics::noop::NoopMeterProvider;
-    use opentelemetry_sdk::Resource;
     use std::time::UNIX_EPOCH;
     use telemetry_rt_clock::instant;
 
@@ -463,9 +463,7 @@ mod tests {
     fn metrics_that_appear_after_the_start_get_their_instruments_later() {
         let source = MetricSource::new(
             Recorder::new(Config::default()),
-            Arc::new(Queue::new(10, 10)),
-            Resource::builder_empty().build(),
-            Exemplars::new(ExemplarFilter::default()),
+            Arc::new(Books::of(&Otel::disabled(), None)),
         );
         let names = source.collect().len();
         let meter = Arc::new(NoopMeterProvider::new().meter("test"));
@@ -498,6 +496,7 @@ mod tests {
             exemplars: Vec::new(),
         };
         Metric {
+            scope: scope(),
             name: name.into(),
             description: "".into(),
             unit: "s".into(),
@@ -555,6 +554,7 @@ mod tests {
     #[test]
     fn numbers_are_whole_unless_they_or_their_unit_say_otherwise() {
         let metric = |unit: &'static str, points: Vec<NumberPoint>| Metric {
+            scope: scope(),
             name: "metric".into(),
             description: "".into(),
             unit: unit.into(),
