@@ -1,4 +1,4 @@
-//! What the macros expand to. Not for use by hand.
+//! What the macros expand to, and what the integrations need of the floors. Not for use by hand.
 //!
 //! `spans` begins and ends spans of users, `future` and `function` run something within one. The
 //! twin `inert` is what is left of them without the feature `telemetry`.
@@ -16,6 +16,10 @@ pub use function::span_sync;
 pub use future::{SpanFuture, span_future};
 #[cfg(feature = "telemetry")]
 pub use opentelemetry::KeyValue;
+#[cfg(feature = "telemetry")]
+pub use telemetry_rt_telemetry::export::warn;
+#[cfg(feature = "telemetry")]
+pub use telemetry_rt_telemetry::record::contexts_are_alive;
 
 #[cfg(not(feature = "telemetry"))]
 mod inert;

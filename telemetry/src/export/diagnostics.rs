@@ -35,8 +35,8 @@ pub fn set_diagnostics(hook: fn(&str)) {
     *HOOK.lock() = Some(hook);
 }
 
-/// Warns, unless too much was said already.
-pub(super) fn warn(message: fmt::Arguments<'_>) {
+/// Warns, unless too much was said already. Not for use by hand: the integrations warn by it, too.
+pub fn warn(message: fmt::Arguments<'_>) {
     let Some(held_back) = LIMIT.lock().admit(instant()) else {
         return;
     };

@@ -79,6 +79,8 @@ pub use batch::SpanBatch;
 pub use collect::{MetricSource, collect};
 pub use console::Console;
 pub use diagnostics::set_diagnostics;
+#[doc(hidden)]
+pub use diagnostics::warn;
 pub use env::ConfigError;
 pub use exporter::{ExportError, Exporter, Signal};
 pub use globals::{Propagator, install_globals, with_propagator};
