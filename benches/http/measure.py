@@ -18,13 +18,18 @@ import time
 import urllib.request
 from pathlib import Path
 
+ALL = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
+NO_SPANS = ALL | {"OTEL_TRACES_EXPORTER": "none"}
+NOTHING = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 # name: program, what it is told, whether each request has to be a span at the sink.
 CONTENDERS = {
-    "tokio": ("plain", {}, False),
-    "tokio+layers": ("layers", {}, True),
-    "telemetry_rt": ("ours", {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}, True),
-    "telemetry_rt, no spans": ("ours", {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "otlp"}, False),
-    "telemetry_rt, no export": ("ours", {"OTEL_SDK_DISABLED": "true"}, False),
+    "tokio": (["plain"], NOTHING, False),
+    "tokio, layers": (["layers"], ALL, True),
+    "telemetry_rt": (["ours"], ALL, True),
+    "telemetry_rt, no spans": (["ours"], NO_SPANS, False),
+    "telemetry_rt, no export": (["ours"], NOTHING, False),
+    "hyper on tokio": (["bare", "tokio"], NOTHING, False),
+    "hyper on telemetry_rt": (["bare", "telemetry_rt"], NOTHING, False),
 }
 # The same for all that export: nobody is to win by dropping what does not fit a queue.
 EXPORT = {
@@ -41,7 +46,7 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 def main():
     options = arguments()
-    names = options.only.split(",") if options.only else list(CONTENDERS)
+    names = options.only.split(";") if options.only else list(CONTENDERS)
     rounds = {name: [] for name in names}
     with Program(options.programs / "sink") as sink:
         for number in range(options.rounds):
@@ -69,7 +74,7 @@ def arguments():
     parser.add_argument("--warm-up", type=int, default=1, help="seconds before each")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2, help="threads of each server")
-    parser.add_argument("--only", help=f"some of: {', '.join(CONTENDERS)}; the first is compared with")
+    parser.add_argument("--only", help=f"some, with ; between: {'; '.join(CONTENDERS)}. The first is compared with")
     parser.add_argument("--parent", action="store_true", help="requests come with a traceparent")
     parser.add_argument("--instructions", type=int, default=0, help="seconds of load in which valgrind counts them")
     parser.add_argument("--lossy", type=float, default=0.001, help="part of the spans that may be lost")
@@ -123,10 +128,8 @@ class Program:
 
 
 def sample(name, sink, options):
-    program, environment, _ = CONTENDERS[name]
-    environment = EXPORT | environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
     before = Counts(sink)
-    with Program(options.programs / program, str(options.workers), **environment) as server:
+    with started(name, sink, options) as server:
         right = server.get("/hello") == BODY
         warm = load(server, options.warm_up, options)
         settle(sink)
@@ -145,6 +148,12 @@ def sample(name, sink, options):
     result["rate"] = result["requests"] / result["seconds"]
     result["cpu_us"] = result["cpu"] / result["requests"] * 1e6
     return result
+
+
+def started(name, sink, options, below=()):
+    (program, *more), environment, _ = CONTENDERS[name]
+    environment = EXPORT | environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
+    return Program(*below, options.programs / program, str(options.workers), *more, **environment)
 
 
 class Counts:
@@ -189,12 +198,9 @@ def instructions(name, sink, options):
 
 
 def counted(name, sink, options, seconds):
-    program, environment, _ = CONTENDERS[name]
-    environment = EXPORT | environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
     with tempfile.TemporaryDirectory() as folder:
         tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--log-file={folder}/log"]
-        server = Program(*tool, options.programs / program, str(options.workers), **environment)
-        with server:
+        with started(name, sink, options, tool) as server:
             requests = load(server, seconds, options)["requests"] if seconds else 0
         log = Path(folder, "log").read_text()
     return requests, int(re.search(r"Collected : (\d+)", log)[1])

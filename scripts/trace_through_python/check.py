@@ -170,7 +170,7 @@ def check_task(server, below):
     expect(f"the type of {named(task)}", task["attributes"].get("task.type"), "task")
     hop = only(task, below, "INTERNAL")
     if hop:
-        expect(f"the name of the hop of {hop['service']}", hop["name"], "price_of")
+        expect(f"the name of the hop of {hop['service']}", hop["name"], "seen")
         expect(f"the type of {named(hop)}", hop["attributes"].get("task.type"), "blocking")
     return task
 
