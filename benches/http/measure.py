@@ -69,7 +69,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(prog="bench-http.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
     parser.add_argument("--warm-up", type=int, default=1, help="seconds before each")
     parser.add_argument("--connections", type=int, default=64)
