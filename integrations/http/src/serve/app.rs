@@ -4,6 +4,7 @@
 //! bodies of any kind. To the user it is a service as any other, so it is told apart here, once.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -15,7 +16,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::house::House;
 use super::refusal::TooLargeLayer;
-use super::stand_in::ServerLayer;
+use crate::server::ServerLayer;
 
 /// `service` as a value of type `T`, if that is what it is.
 pub(super) fn as_a<T: 'static, S: 'static>(service: S) -> Result<T, S> {
@@ -58,7 +59,7 @@ where
     S: Service<
             Request<Incoming>,
             Response = Response<R>,
-            Error: Into<BoxError>,
+            Error: fmt::Display + Into<BoxError>,
             Future: Send + 'static,
         >,
     S: Clone + Send + 'static,

@@ -27,7 +27,6 @@ mod report;
 mod requests;
 mod run;
 mod socket;
-mod stand_in;
 mod vitals;
 
 pub use body::{BodyTimeout, RequestBody};
@@ -51,8 +50,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower::{BoxError, Service};
 
+use crate::server::ServerLayer;
 use run::{Closing, run};
-use stand_in::ServerLayer;
 
 /// Serves HTTP/1 and HTTP/2 on the connections of `listener`, until the returned future is dropped, or
 /// told to end by [`with_graceful_shutdown`](Serve::with_graceful_shutdown).
@@ -113,7 +112,7 @@ use stand_in::ServerLayer;
 pub fn serve<L, S, B>(listener: L, service: S) -> Serve<L, S>
 where
     L: Listener,
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: fmt::Display + Into<BoxError>>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -184,7 +183,7 @@ impl<L, S> Serve<L, S> {
 impl<L, S, B> IntoFuture for Serve<L, S>
 where
     L: Listener,
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: fmt::Display + Into<BoxError>>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -200,7 +199,7 @@ where
 impl<L: Listener, S> Serve<L, S> {
     async fn run<B>(self) -> io::Result<Report>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
+        S: Service<Request<Incoming>, Response = Response<B>, Error: fmt::Display + Into<BoxError>>,
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
