@@ -18,8 +18,11 @@ pub use client::{
 };
 pub use common::{captured::HeaderList, excluded::ExcludedUrls, patterns::PatternError};
 pub use connection::Connection;
+pub use serve::{
+    Accepted, BodyTimeout, CloseReason, LimitedBody, Limits, Listener, Report, RequestBody, Serve,
+    Serving, serve,
+};
 pub use server::{
     Received, RemoteParent, Route, Sent, Server, ServerBody, ServerFuture, ServerLayer,
     ServerLayerBuilder,
 };
-pub use serve::{Accepted, BodyTimeout, CloseReason, LimitedBody, Limits, Listener, Report, RequestBody, Serve, Serving, serve};
