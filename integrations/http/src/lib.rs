@@ -26,3 +26,7 @@ pub use server::{
     Received, RemoteParent, Route, Sent, Server, ServerBody, ServerFuture, ServerLayer,
     ServerLayerBuilder,
 };
+#[cfg(feature = "axum")]
+mod metrics_route;
+#[cfg(feature = "axum")]
+pub use metrics_route::metrics;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
@@ -81,6 +81,13 @@ impl Request {
         assert_eq!(self.path, "/v1/metrics");
         let request: ExportMetricsServiceRequest = Message::decode(&self.body[..]).unwrap();
         request.resource_metrics[0].scope_metrics[0].metrics.clone()
+    }
+
+    /// All metrics by their scopes.
+    pub fn scopes(&self) -> Vec<ScopeMetrics> {
+        assert_eq!(self.path, "/v1/metrics");
+        let mut request: ExportMetricsServiceRequest = Message::decode(&self.body[..]).unwrap();
+        request.resource_metrics.remove(0).scope_metrics
     }
 }
 
