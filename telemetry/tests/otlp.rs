@@ -73,6 +73,9 @@ fn spans_and_metrics_arrive_and_their_numbers_agree() {
         "telemetry_rt"
     );
 
+    let scopes = requests.last().unwrap().scopes();
+    let names = scopes.iter().map(|scope| &scope.scope.as_ref().unwrap().name);
+    assert_eq!(names.collect::<Vec<_>>(), ["telemetry_rt"]);
     let metrics = collector.last_metrics();
     assert_eq!(metrics[0].name, "process.duration");
     let Some(Data::Histogram(histogram)) = &metrics[0].data else {
