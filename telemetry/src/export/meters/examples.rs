@@ -92,6 +92,7 @@ pub(super) struct Examples {
 }
 
 type Kept = HashMap<Place, Example, BuildQuick>;
+type BySeries = HashMap<u64, Vec<Example>, BuildQuick>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Place {
@@ -138,8 +139,8 @@ impl Examples {
         }
     }
 
-    fn latest(&self) -> HashMap<u64, Vec<Example>, BuildQuick> {
-        let mut by_series: HashMap<u64, Vec<Example>, BuildQuick> = HashMap::default();
+    fn latest(&self) -> BySeries {
+        let mut by_series = BySeries::default();
         for (place, example) in &*self.kept.lock() {
             by_series.entry(place.series).or_default().push(*example);
         }
@@ -202,9 +203,7 @@ impl AllExamples {
 }
 
 /// The examples at one moment, to be given to the points that they belong to.
-pub(super) struct Latest(
-    HashMap<Identity, (Arc<Examples>, HashMap<u64, Vec<Example>, BuildQuick>)>,
-);
+pub(super) struct Latest(HashMap<Identity, (Arc<Examples>, BySeries)>);
 
 impl Latest {
     /// Adds them to the points of their series. The others are forgotten.

@@ -11,7 +11,7 @@ use opentelemetry::KeyValue;
 
 /// The number of the series with these attributes.
 pub(super) fn series_of(attributes: &[KeyValue]) -> u64 {
-    let each = attributes.iter().map(|attribute| hash_of(attribute));
+    let each = attributes.iter().map(hash_of);
     each.fold(0, u64::wrapping_add)
 }
 
