@@ -38,7 +38,8 @@ pub fn tracer(scope: InstrumentationScope) -> BoxedTracer {
 /// Instruments belong to the runtime on which their meter was fetched. They may be used anywhere,
 /// and after its end, when what they record goes nowhere; those of one runtime never feed another.
 /// Callbacks of observable instruments run when somebody asks for the metrics, on the thread that
-/// asks and with no lock held, until the runtime ends; one that panics is a warning.
+/// asks and with no lock held, until the runtime ends. One that panics is a warning; one that blocks
+/// holds up whoever asks, and that may be the thread that exports.
 ///
 /// Values of histograms that are recorded within a sampled span are remembered as exemplars, the
 /// newest of each series and bucket, unless `OTEL_METRICS_EXEMPLAR_FILTER` is `always_off`. Bound

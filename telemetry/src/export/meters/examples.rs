@@ -5,9 +5,9 @@
 //! example. What no series of the SDK matches any more (it is past its bound on series) is
 //! forgotten at the next collection, so the room that there is goes to those that are shown.
 //!
-//! Cost: a record outside of a sampled span looks at the current context, which is a few ns; one
-//! within also hashes its attributes and writes into a table, under a lock that is never waited
-//! for. `docs/measurements.md` has the numbers.
+//! Cost: a record outside of a sampled span looks at the current context, which is 5 ns; one within
+//! also hashes its attributes and writes into a table, under a lock that is never waited for, which
+//! is 20 to 60 ns by the number of attributes. `benches/meters.rs` measures it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -37,6 +37,22 @@ impl Quick {
     }
 }
 
+/// Up to seven bytes and their number: by reads that overlap, which is faster than a copy.
+fn short_word(rest: &[u8]) -> u64 {
+    let bytes = match (rest.first_chunk::<4>(), rest.last_chunk::<4>(), rest) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 24
+        }
+        (_, _, [first, .., last]) => {
+            let middle = rest[rest.len() / 2];
+            u64::from(*first) | u64::from(middle) << 8 | u64::from(*last) << 16
+        }
+        (_, _, [only]) => u64::from(*only),
+        _ => 0,
+    };
+    bytes | (rest.len() as u64) << 56
+}
+
 impl Hasher for Quick {
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
@@ -44,14 +60,13 @@ impl Hasher for Quick {
             self.mix(u64::from_le_bytes(*word));
         }
         if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.mix(u64::from_le_bytes(last) ^ (rest.len() as u64) << 56);
+            self.mix(short_word(rest));
         }
     }
 
+    /// Ends each text. What follows mixes it further.
     fn write_u8(&mut self, byte: u8) {
-        self.mix(u64::from(byte));
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(FACTOR);
     }
 
     fn write_u32(&mut self, word: u32) {
@@ -91,6 +106,22 @@ mod tests {
         let swapped = [KeyValue::new("a", "b"), KeyValue::new("b", "a")];
         let twins = [KeyValue::new("a", "a"), KeyValue::new("b", "b")];
         assert_ne!(series_of(&swapped), series_of(&twins));
+    }
+
+    #[test]
+    fn short_texts_are_told_apart_by_each_of_their_bytes() {
+        let mut texts = vec![String::new()];
+        let mut numbers = HashSet::new();
+        let mut made = 0;
+        for _ in 0..7 {
+            let longer = texts
+                .iter()
+                .flat_map(|text| ["a", "b", "\0"].map(|end| format!("{text}{end}")));
+            texts = longer.collect();
+            made += texts.len();
+            numbers.extend(texts.iter().map(|text| short_word(text.as_bytes())));
+        }
+        assert_eq!(numbers.len(), made);
     }
 
     #[test]
