@@ -67,12 +67,10 @@ pub(crate) fn state(header: &str) -> Result<(), Wrong> {
         return Err(Wrong::Oversized);
     }
     let mut keys = [""; MOST_STATES];
-    let mut count = 0;
-    for member in members(header) {
+    for (count, member) in members(header).enumerate() {
         let (key, value) = member.split_once('=').ok_or(Wrong::Malformed)?;
         good(is_state_key(key) && is_state_value(value) && !keys[..count].contains(&key))?;
         *keys.get_mut(count).ok_or(Wrong::Oversized)? = key;
-        count += 1;
     }
     Ok(())
 }

@@ -220,3 +220,60 @@ impl Outgoing<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use opentelemetry::metrics::MeterProvider;
+    use opentelemetry::metrics::noop::NoopMeterProvider;
+
+    fn outgoing(headers: &mut HeaderMap, lines: &[(&str, &str)]) {
+        let dropped = Dropped::new(&NoopMeterProvider::new().meter("test"));
+        let mut outgoing = Outgoing {
+            headers,
+            dropped: &dropped,
+        };
+        for (name, value) in lines {
+            outgoing.set(name, (*value).to_owned());
+        }
+    }
+
+    #[test]
+    fn what_was_there_of_another_context_is_replaced() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("traceparent", "old"),
+            ("traceparent", "older"),
+            ("tracestate", "old"),
+            ("a", "b"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        outgoing(&mut headers, &[("traceparent", "new"), ("tracestate", "")]);
+        assert_eq!(
+            headers.get_all("traceparent").iter().collect::<Vec<_>>(),
+            ["new"]
+        );
+        assert!(!headers.contains_key("tracestate"));
+        assert_eq!(headers["a"], "b");
+    }
+
+    #[test]
+    fn what_cannot_be_a_header_is_not_sent() {
+        let mut headers = HeaderMap::new();
+        let long = "x".repeat(LONGEST_OTHER + 1);
+        outgoing(
+            &mut headers,
+            &[
+                ("baggage", "a=\n"),
+                ("bad name", "x"),
+                ("", "x"),
+                ("b3", &long),
+                ("X-Mine", "1"),
+            ],
+        );
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x-mine"], "1");
+    }
+}

@@ -36,6 +36,9 @@ mod route;
 mod start;
 mod telemetry;
 
+#[cfg(all(test, feature = "axum"))]
+mod tests;
+
 pub use builder::ServerLayerBuilder;
 pub use config::RemoteParent;
 pub use future::ServerFuture;
