@@ -47,7 +47,6 @@ fn a_request_of_a_known_route() {
         shown(&seen.span()),
         "\
 GET /items/{id} Server unset
-  http.request.body.size=0
   http.request.method=GET
   http.response.body.size=7
   http.response.status_code=200
@@ -78,9 +77,7 @@ fn a_request_of_no_route_is_named_by_its_method_alone_and_is_no_error() {
         shown(&seen.span()),
         "\
 GET Server unset
-  http.request.body.size=0
   http.request.method=GET
-  http.response.body.size=0
   http.response.status_code=404
   network.protocol.version=2
   server.address=shop.example

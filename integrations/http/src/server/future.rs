@@ -47,7 +47,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let inner = this.inner;
-        let result = ready!(this.watch.within(|| inner.poll(cx)));
+        let _current = this.watch.enter();
+        let result = ready!(this.watch.run(|| inner.poll(cx)));
         let watch = std::mem::replace(this.watch, Watch::Through);
         Poll::Ready(match result {
             Ok(response) => Ok(answered(response, watch)),

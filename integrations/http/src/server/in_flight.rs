@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use http::{StatusCode, response};
+use http::{StatusCode, request, response};
 use opentelemetry::trace::{Status, TraceContextExt};
-use opentelemetry::{Context, KeyValue, StringValue};
+use opentelemetry::{Context, ContextGuard, KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_RESPONSE_BODY_SIZE,
     HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
@@ -68,18 +68,13 @@ impl Shared {
         &self.config().hooks
     }
 
-    /// Calls `then` with the span as the current one.
-    pub(super) fn in_context<R>(&self, then: impl FnOnce() -> R) -> R {
-        let _current = self.context.clone().attach();
-        then()
-    }
-
+    /// How long the request's body was, if it had one.
     fn received(&self) -> Option<u64> {
         match self.is_measured {
             // Relaxed: the count is all there is; a body that is still read on another thread when the
             // request ends is counted as far as it came.
             true => Some(self.received.load(Relaxed)),
-            false => self.announced,
+            false => self.announced.filter(|announced| *announced > 0),
         }
     }
 }
@@ -105,15 +100,29 @@ impl Watch {
         }
     }
 
-    /// Runs a piece of the service. If that panics the request ends, and the panic goes on.
-    pub(super) fn within<R>(&mut self, piece: impl FnOnce() -> R) -> R {
+    /// Makes the context of the request the current one: whoever runs a piece of the service, or ends
+    /// the request, does so within.
+    pub(super) fn enter(&self) -> Option<ContextGuard> {
         match self {
-            Watch::Through => piece(),
-            Watch::Quiet(context) => {
-                let _current = context.clone().attach();
-                piece()
-            }
-            Watch::Traced(in_flight) => in_flight.within(piece),
+            Watch::Through => None,
+            Watch::Quiet(context) => Some(context.clone().attach()),
+            Watch::Traced(in_flight) => Some(in_flight.shared.context.clone().attach()),
+        }
+    }
+
+    /// Tells the application of a request that has begun.
+    pub(super) fn greet(&self, parts: &request::Parts) {
+        if let Watch::Traced(in_flight) = self {
+            let shared = &in_flight.shared;
+            shared.hooks().request(&shared.context.span(), parts);
+        }
+    }
+
+    /// Runs a piece of the service. If that panics the request ends, and the panic goes on.
+    pub(super) fn run<R>(&mut self, piece: impl FnOnce() -> R) -> R {
+        match self {
+            Watch::Through | Watch::Quiet(_) => piece(),
+            Watch::Traced(in_flight) => in_flight.run(piece),
         }
     }
 }
@@ -174,6 +183,8 @@ pub(super) struct InFlight {
     status: Option<StatusCode>,
     /// As many bytes of the response's body have left.
     sent: u64,
+    /// Whether the response has a body: one of no bytes is not the same as none.
+    has_body: bool,
     /// As many bytes it said that it has.
     expected: Option<u64>,
     has_ended: bool,
@@ -185,6 +196,7 @@ impl InFlight {
             shared,
             status: None,
             sent: 0,
+            has_body: false,
             expected: None,
             has_ended: false,
         }
@@ -194,11 +206,9 @@ impl InFlight {
         &self.shared
     }
 
-    /// Runs a piece of the service with the span as the current one.
-    pub(super) fn within<R>(&mut self, piece: impl FnOnce() -> R) -> R {
-        let shared = &self.shared;
+    fn run<R>(&mut self, piece: impl FnOnce() -> R) -> R {
         // What may be broken by the panic is the service, which the caller knows as the panic goes on.
-        match catch_unwind(AssertUnwindSafe(|| shared.in_context(piece))) {
+        match catch_unwind(AssertUnwindSafe(piece)) {
             Ok(result) => result,
             Err(payload) => {
                 self.end(End::Failed(Failure::of_panic(&*payload)));
@@ -212,8 +222,9 @@ impl InFlight {
     pub(super) fn head(&mut self, head: &response::Parts, body_ended: bool, expected: Option<u64>) {
         self.status = Some(head.status);
         self.expected = expected;
-        self.shared.in_context(|| self.describe(head));
-        if body_ended || self.is_without_body(head.status) {
+        self.describe(head);
+        self.has_body = !body_ended && !self.is_without_body(head.status);
+        if !self.has_body {
             self.end_well();
         }
     }
@@ -266,18 +277,19 @@ impl InFlight {
     /// Nothing more is sent, and that is right.
     pub(super) fn end_well(&mut self) {
         if !self.has_ended {
-            let shared = &self.shared;
-            shared.in_context(|| shared.hooks().sent(&shared.context.span(), Sent::End));
+            self.shared
+                .hooks()
+                .sent(&self.shared.context.span(), Sent::End);
             self.end(End::Complete);
         }
     }
 
-    /// Ends span and metrics, unless they have ended.
+    /// Ends span and metrics, unless they have ended. The context is the current one, so that exemplars
+    /// are of this span.
     pub(super) fn end(&mut self, end: End) {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        let _current = self.shared.context.clone().attach();
         let duration = self.shared.started.elapsed();
         let verdict = self.verdict(&end);
         self.end_span(&end, &verdict);
@@ -290,8 +302,12 @@ impl InFlight {
             outcome: verdict.outcome,
             duration,
             received: shared.received(),
-            sent: self.status.map(|_| self.sent),
+            sent: self.sent_of_body(),
         });
+    }
+
+    fn sent_of_body(&self) -> Option<u64> {
+        self.has_body.then_some(self.sent)
     }
 
     fn verdict(&self, end: &End) -> Verdict {
@@ -343,7 +359,7 @@ impl InFlight {
         [
             status.map(|status| KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status)),
             size(HTTP_REQUEST_BODY_SIZE, self.shared.received()),
-            size(HTTP_RESPONSE_BODY_SIZE, self.status.map(|_| self.sent)),
+            size(HTTP_RESPONSE_BODY_SIZE, self.sent_of_body()),
             verdict
                 .error
                 .clone()
@@ -367,6 +383,7 @@ impl Drop for InFlight {
         if self.has_ended {
             return;
         }
+        let _current = self.shared.context.clone().attach();
         // hyper stops to ask for more once it has as many bytes as were announced.
         match self.expected {
             Some(expected) if self.sent >= expected => self.end_well(),

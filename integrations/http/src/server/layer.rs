@@ -36,7 +36,7 @@ use super::telemetry::ByRuntime;
 /// | `http.server.response.body.size` | By | as the duration |
 /// | `telemetry_rt.http.propagation.dropped` | {header} | `header`, `reason` |
 ///
-/// They are complete whatever the sampler says. A request whose client went away before its end has
+/// They are complete whatever the sampler says; a message without a body has no row of sizes. A request whose client went away before its end has
 /// `telemetry_rt.http.outcome` = `client_disconnected`, and no error.
 ///
 /// # Request bodies

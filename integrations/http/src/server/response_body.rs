@@ -58,7 +58,8 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let (watch, inner) = (this.watch, &mut this.inner);
-        let frame = ready!(watch.within(|| inner.as_mut().poll_frame(cx)));
+        let _current = watch.enter();
+        let frame = ready!(watch.run(|| inner.as_mut().poll_frame(cx)));
         if let Watch::Traced(in_flight) = watch {
             saw(in_flight, &frame);
             // Who asks may not ask again.

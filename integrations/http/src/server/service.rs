@@ -49,8 +49,10 @@ where
         if let Some(shared) = watch.shared() {
             body = request_body::measured(body, shared);
         }
+        let _current = watch.enter();
+        watch.greet(&parts);
         let service = &mut self.service;
-        let future = watch.within(|| service.call(Request::from_parts(parts, body)));
+        let future = watch.run(|| service.call(Request::from_parts(parts, body)));
         ServerFuture::new(future, watch)
     }
 }

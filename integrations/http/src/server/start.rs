@@ -34,10 +34,7 @@ pub(super) fn admit(layer: &Settled, parts: &mut Parts, body: &(impl Body + 'sta
     }
     let shared = Arc::new(begin(layer, parts, body));
     parts.extensions.insert(Handle(shared.clone()));
-    let in_flight = InFlight::new(shared);
-    let shared = in_flight.shared();
-    shared.in_context(|| shared.hooks().request(&shared.context.span(), parts));
-    Watch::Traced(in_flight)
+    Watch::Traced(InFlight::new(shared))
 }
 
 fn is_excluded(config: &Config, parts: &Parts) -> bool {
@@ -152,5 +149,6 @@ fn refine(outer: &Shared, layer: &Settled, parts: &Parts) {
         .request_headers
         .append(&parts.headers, &mut attributes);
     span.set_attributes(attributes);
-    outer.in_context(|| config.hooks.request(&span, parts));
+    // The outer layer's context is current, unless another one was made so in between.
+    config.hooks.request(&span, parts);
 }
