@@ -68,6 +68,18 @@ impl Shared {
         &self.config().hooks
     }
 
+    /// The route became known only now. The first that is known stays.
+    pub(super) fn found(&self, route: Route) {
+        if self.route.set(route.clone()).is_err() {
+            return;
+        }
+        let span = self.context.span();
+        span.set_attribute(KeyValue::new(HTTP_ROUTE, route.value()));
+        if !self.is_named {
+            span.update_name(span_name(self.kind.method, Some(&route)));
+        }
+    }
+
     /// How long the request's body was, if it had one.
     fn received(&self) -> Option<u64> {
         match self.is_measured {
@@ -232,8 +244,8 @@ impl InFlight {
     fn describe(&self, head: &response::Parts) {
         let shared = &self.shared;
         let span = shared.context.span();
-        if shared.route.get().is_none() {
-            self.find_route(head);
+        if let Some(route) = route::left_in(&head.extensions) {
+            shared.found(route);
         }
         let headers = &shared.config().response_headers;
         if !headers.is_empty() {
@@ -242,20 +254,6 @@ impl InFlight {
             span.set_attributes(attributes);
         }
         shared.hooks().sent(&span, Sent::Head(head));
-    }
-
-    /// A router may have left the route in the response.
-    fn find_route(&self, head: &response::Parts) {
-        let shared = &self.shared;
-        let Some(route) = route::left_in(&head.extensions) else {
-            return;
-        };
-        let span = shared.context.span();
-        span.set_attribute(KeyValue::new(HTTP_ROUTE, route.value()));
-        if !shared.is_named {
-            span.update_name(span_name(shared.kind.method, Some(&route)));
-        }
-        drop(shared.route.set(route));
     }
 
     /// Whether the server sends nothing of the body, or the connection is no longer HTTP.

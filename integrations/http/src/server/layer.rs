@@ -24,7 +24,8 @@ use super::telemetry::ByRuntime;
 ///
 /// The parent is the remote span that came with the request, if that is
 /// [to be continued](super::RemoteParent); else a new trace begins. The task of the connection is not
-/// the parent: all requests of a connection would be one trace.
+/// the parent: all requests of a connection would be one trace. Nor is it linked, as each request would
+/// have to pay for what `network.peer.address` and `network.peer.port` tell as well.
 ///
 /// # Metrics
 ///
@@ -44,6 +45,11 @@ use super::telemetry::ByRuntime;
 /// What arrives of a body is counted if its type is `axum::body::Body`. Of others the length that they
 /// announce is taken, and [`client_request_hook`](ServerLayerBuilder::client_request_hook) is not
 /// called for them: their type is that of the service, and is left alone.
+///
+/// # Cost
+///
+/// Some 15 allocations and 2 µs for a request of a route, with spans and metrics of the SDK, half of which
+/// are the SDK's.
 ///
 /// # Example
 ///

@@ -7,10 +7,9 @@ use http::request::Parts;
 use http_body::Body;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_semantic_conventions::attribute::HTTP_ROUTE;
 use telemetry_rt::time::Instant;
 
-use super::attributes::{Head, authority, span_name};
+use super::attributes::{Head, authority};
 use super::config::{Config, RemoteParent};
 use super::in_flight::{Handle, InFlight, Shared, Watch};
 use super::layer::Settled;
@@ -128,18 +127,13 @@ fn start(span: SpanBuilder, parent: Context, link: Option<Link>, telemetry: &Tel
 }
 
 /// Adds to a request what only the inner of two layers knows.
-#[cold]
 fn refine(outer: &Shared, layer: &Settled, parts: &Parts) {
     let config = &layer.config;
     drop(outer.adopted.set(config.clone()));
     let span = outer.context.span();
     let mut attributes: Vec<KeyValue> = Vec::new();
     if let Some(route) = route_of(config, parts) {
-        attributes.push(KeyValue::new(HTTP_ROUTE, route.value()));
-        if !outer.is_named {
-            span.update_name(span_name(outer.kind.method, Some(&route)));
-        }
-        drop(outer.route.set(route));
+        outer.found(route);
     }
     if let Some((name, more)) = config.hooks.details(parts) {
         span.update_name(name);
