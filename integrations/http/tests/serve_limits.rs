@@ -133,13 +133,13 @@ fn a_client_that_does_not_read_is_cut_off() {
     let server = limited(Limits::default().write_timeout(SHORT));
     let mut client = server.connect();
     client.send("GET /endless HTTP/1.1\r\nHost: here\r\n\r\n");
-    eventually_closed(&server, &client);
+    eventually_closed(&client);
     one_closed_for(CloseReason::WriteTimeout, server);
 }
 
 /// Waits until the server has closed the connection of a client that does not read: then writing
 /// fails.
-fn eventually_closed(_: &Server, client: &Raw) {
+fn eventually_closed(client: &Raw) {
     let stream = client.stream.try_clone().unwrap();
     eventually("the server closes the connection", || {
         std::io::Write::write_all(&mut &stream, b"x").is_err()
@@ -263,11 +263,8 @@ fn connections_beyond_the_bound_wait_until_there_is_room() {
     drop(clients);
     let report = server.stop();
     assert_eq!(report.accepted, 3);
-    assert_eq!(
-        report.waits_for_room,
-        1 + u64::from(report.waits_for_room == 2),
-        "{report:?}"
-    );
+    // The second wait is for a place beside the client that was let in last.
+    assert!(matches!(report.waits_for_room, 1 | 2), "{report:?}");
 }
 
 #[test]

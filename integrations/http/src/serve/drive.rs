@@ -81,11 +81,12 @@ async fn shake_hands<Io>(
     connection: &Connection,
 ) -> Result<Io, CloseReason> {
     let mut handshake = pin!(handshake);
+    let mut orders = connection.vitals().listen();
     poll_fn(|cx| {
         if let Poll::Ready(io) = handshake.as_mut().poll(cx) {
             return Poll::Ready(io.map_err(|_| CloseReason::Handshake));
         }
-        match connection.vitals().order(cx.waker()) {
+        match orders.order(cx.waker()) {
             Some(Order::Finish(reason) | Order::Close(reason)) => Poll::Ready(Err(reason)),
             None => Poll::Pending,
         }
@@ -99,11 +100,12 @@ where
 {
     let mut http = pin!(http);
     let mut told = None;
+    let mut orders = connection.vitals().listen();
     let mut step = |cx: &mut Context<'_>| loop {
         if let Poll::Ready(end) = http.as_mut().poll(cx) {
             return Poll::Ready(reason(end, told));
         }
-        match connection.vitals().order(cx.waker()) {
+        match orders.order(cx.waker()) {
             Some(Order::Close(reason)) => return Poll::Ready(reason),
             Some(Order::Finish(reason)) if told.is_none() => told = Some(reason),
             _ => return Poll::Pending,

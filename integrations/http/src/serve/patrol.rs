@@ -165,3 +165,134 @@ fn has_passed(since: Option<Instant>, bound: Option<Duration>, now: Instant) -> 
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CloseReason::{Age, HeaderTimeout, IdleTimeout, WriteTimeout};
+
+    /// What is seen of a connection in each second.
+    fn first_order(limits: &Limits, seen: impl Fn(u64) -> Signs) -> Option<(u64, Order)> {
+        let begin = Instant::now();
+        let mut view = View::new(begin);
+        (1..100).find_map(|second| {
+            let now = begin + Duration::from_secs(second);
+            let order = view.judge(seen(second), now, limits);
+            order.map(|order| (second, order))
+        })
+    }
+
+    fn seconds(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
+    }
+
+    fn limits() -> Limits {
+        Limits::default()
+            .header_timeout(seconds(10))
+            .idle_timeout(seconds(20))
+            .write_timeout(seconds(5))
+    }
+
+    /// A connection whose one request was answered.
+    fn answered() -> Signs {
+        Signs {
+            requests: 1,
+            reads: 1,
+            writes: 1,
+            ..Signs::default()
+        }
+    }
+
+    #[test]
+    fn silence_from_the_beginning_is_borne_as_long_as_a_head() {
+        let order = first_order(&limits(), |_| Signs::default());
+        assert_eq!(order, Some((10, Order::Close(HeaderTimeout))));
+    }
+
+    #[test]
+    fn silence_after_a_request_is_idleness() {
+        let order = first_order(&limits(), |_| answered());
+        assert_eq!(order, Some((21, Order::Finish(IdleTimeout))));
+    }
+
+    #[test]
+    fn a_head_is_timed_from_its_first_byte_however_many_follow() {
+        let order = first_order(&limits(), |second| Signs {
+            reads: 1 + second.saturating_sub(4) as u32,
+            ..answered()
+        });
+        assert_eq!(order, Some((15, Order::Close(HeaderTimeout))));
+    }
+
+    #[test]
+    fn frames_of_http2_are_no_heads() {
+        let order = first_order(&limits(), |second| Signs {
+            reads: second as u32,
+            is_multiplexed: true,
+            ..answered()
+        });
+        assert_eq!(order, Some((21, Order::Finish(IdleTimeout))));
+    }
+
+    #[test]
+    fn a_request_in_flight_and_requests_now_and_then_are_neither_slow_nor_idle() {
+        let in_flight = Signs {
+            in_flight: 1,
+            ..answered()
+        };
+        assert_eq!(first_order(&limits(), |_| in_flight), None);
+        let now_and_then = |second: u64| Signs {
+            requests: second as u32 / 9,
+            reads: second as u32 / 9,
+            ..answered()
+        };
+        assert_eq!(first_order(&limits(), now_and_then), None);
+    }
+
+    #[test]
+    fn who_takes_a_byte_now_and_then_is_not_stuck() {
+        let stuck = |writes: u64| Signs {
+            in_flight: 1,
+            is_stuck: true,
+            writes: writes as u32,
+            ..answered()
+        };
+        let order = first_order(&limits(), |_| stuck(7));
+        assert_eq!(order, Some((6, Order::Close(WriteTimeout))));
+        assert_eq!(first_order(&limits(), |second| stuck(second / 4)), None);
+    }
+
+    #[test]
+    fn age_is_asked_for_once_and_ends_no_request() {
+        let limits = limits().max_connection_age(seconds(3));
+        let order = first_order(&limits, |_| answered());
+        assert_eq!(order, Some((3, Order::Finish(Age))));
+        let begin = Instant::now();
+        let mut view = View::new(begin);
+        let mut judge = |second: u64, in_flight: u32| {
+            let signs = Signs {
+                in_flight,
+                ..answered()
+            };
+            view.judge(signs, begin + Duration::from_secs(second), &limits)
+        };
+        assert_eq!(judge(3, 1), Some(Order::Finish(Age)));
+        assert!((4..50).all(|second| judge(second, 1).is_none()));
+        // It did not close by itself after its last answer.
+        assert_eq!(judge(50, 0), None);
+        assert_eq!(judge(60, 0), Some(Order::Close(Age)));
+    }
+
+    #[test]
+    fn no_bounds_no_orders() {
+        let limits = Limits::default()
+            .header_timeout(None)
+            .idle_timeout(None)
+            .write_timeout(None);
+        let stuck = Signs {
+            is_stuck: true,
+            ..Signs::default()
+        };
+        assert_eq!(first_order(&limits, |_| stuck), None);
+    }
+}

@@ -123,12 +123,41 @@ impl Vitals {
         self.waker.wake();
     }
 
+    /// For the connection's task, to hear of orders.
+    pub(super) fn listen(&self) -> Listening<'_> {
+        Listening {
+            vitals: self,
+            registered: None,
+        }
+    }
+}
+
+/// The ear of a connection's task.
+pub(super) struct Listening<'a> {
+    vitals: &'a Vitals,
+    /// The waker that is registered, unless it was taken to be woken. A task has one all its life, so
+    /// that a poll costs a comparison here, and no read-modify-write.
+    registered: Option<Waker>,
+}
+
+impl Listening<'_> {
     /// The order, if there is one. Who gives one after this call wakes `waker`.
-    pub(super) fn order(&self, waker: &Waker) -> Option<Order> {
-        self.waker.register(waker);
-        // Acquire: as in `give`. The waker was registered before, so that an order that is missed here
-        // finds it.
-        Order::of(self.order.load(Ordering::Acquire))
+    pub(super) fn order(&mut self, waker: &Waker) -> Option<Order> {
+        if !self
+            .registered
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
+            self.vitals.waker.register(waker);
+            self.registered = Some(waker.clone());
+        }
+        // Acquire: as in `give`. The waker was registered before, now or in an earlier poll, so that
+        // an order that is missed here finds it: until then nobody has taken it.
+        let order = Order::of(self.vitals.order.load(Ordering::Acquire));
+        if order.is_some() {
+            self.registered = None;
+        }
+        order
     }
 }
 
@@ -158,15 +187,18 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
 
     #[test]
     fn every_order_arrives_as_it_was_given() {
         for reason in CloseReason::ALL {
             for order in [Order::Finish(reason), Order::Close(reason)] {
                 let vitals = Vitals::default();
-                assert_eq!(vitals.order(Waker::noop()), None);
+                assert_eq!(vitals.listen().order(Waker::noop()), None);
                 vitals.give(order);
-                assert_eq!(vitals.order(Waker::noop()), Some(order));
+                assert_eq!(vitals.listen().order(Waker::noop()), Some(order));
             }
         }
     }
@@ -178,6 +210,35 @@ mod tests {
         vitals.give(Order::Finish(CloseReason::Shutdown));
         vitals.give(close);
         vitals.give(Order::Finish(CloseReason::Shutdown));
-        assert_eq!(vitals.order(Waker::noop()), Some(close));
+        assert_eq!(vitals.listen().order(Waker::noop()), Some(close));
+    }
+
+    #[test]
+    fn each_order_wakes_who_listens() {
+        let woken = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let vitals = Vitals::default();
+        let mut ear = vitals.listen();
+        assert_eq!(ear.order(&waker), None);
+        assert_eq!(ear.order(&waker), None);
+        for (times, reason) in [CloseReason::Age, CloseReason::Shutdown]
+            .into_iter()
+            .enumerate()
+        {
+            vitals.give(Order::Finish(reason));
+            assert_eq!(woken.0.load(Ordering::Relaxed), times + 1);
+            assert_eq!(ear.order(&waker), Some(Order::Finish(reason)));
+            // As after any poll that ends pending.
+            ear.order(&waker);
+        }
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
