@@ -118,6 +118,24 @@ fn requests_in_flight_are_answered_and_connections_without_one_are_closed() {
 }
 
 #[test]
+fn a_peer_that_does_not_say_farewell_is_not_waited_for_until_the_deadline() {
+    let mut server = Server::with(Held::default().router(), |serve| {
+        serve.shutdown_deadline(10 * support::LIMIT)
+    });
+    // One has greeted in HTTP/2, and will answer nothing; one is within a head.
+    let mut multiplexed = server.connect();
+    multiplexed.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    multiplexed.until("\x04");
+    let mut slow = server.connect();
+    slow.send(GET);
+    slow.response();
+    slow.send("GET / HT");
+    server.tell();
+    let report = server.stop();
+    assert_eq!(report.closed(CloseReason::Shutdown), 2, "{report:?}");
+}
+
+#[test]
 fn requests_that_are_not_answered_by_the_deadline_are_dropped_and_counted() {
     let held = Held::default();
     let server = Server::with(held.router(), |serve| {

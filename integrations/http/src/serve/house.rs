@@ -92,9 +92,13 @@ impl House {
     }
 
     pub(super) fn count_accept_error(&self, error: &std::io::Error) {
-        let kind = format!("{:?}", error.kind());
+        let name = match (error.raw_os_error(), error.kind()) {
+            // The kinds of the standard library do not tell want of descriptors from the rest.
+            (Some(code), _) => format!("os_error_{code}"),
+            (None, kind) => format!("{kind:?}"),
+        };
         self.accept_errors
-            .add(1, &[KeyValue::new("error.type", kind)]);
+            .add(1, &[KeyValue::new("error.type", name)]);
     }
 }
 

@@ -48,10 +48,21 @@ impl Patrol {
         }
     }
 
-    pub(super) fn tell_all(&self, order: Order) {
-        for watch in self.watches.values() {
-            watch.connection.vitals().give(order);
+    /// Tells all connections to answer what has been asked, and to close.
+    pub(super) fn finish_all(&mut self, reason: CloseReason) {
+        let now = Instant::now();
+        for watch in self.watches.values_mut() {
+            watch
+                .connection
+                .vitals()
+                .give(watch.view.finish(reason, now));
         }
+    }
+
+    /// Tells all connections to close.
+    pub(super) fn close_all(&self, reason: CloseReason) {
+        self.connections()
+            .for_each(|connection| connection.vitals().give(Order::Close(reason)));
     }
 
     /// What is not answered now will not be.
@@ -125,17 +136,17 @@ impl View {
         }
         let quiet_since = (signs.in_flight == 0).then_some(self.quiet_since);
         if has_passed(quiet_since, limits.idle_timeout, now) {
-            return self.finish(CloseReason::IdleTimeout, now);
+            return Some(self.finish(CloseReason::IdleTimeout, now));
         }
         if has_passed(Some(self.accepted), limits.max_connection_age, now) {
-            return self.finish(CloseReason::Age, now);
+            return Some(self.finish(CloseReason::Age, now));
         }
         None
     }
 
-    fn finish(&mut self, reason: CloseReason, now: Instant) -> Option<Order> {
+    fn finish(&mut self, reason: CloseReason, now: Instant) -> Order {
         self.told = Some((reason, now));
-        Some(Order::Finish(reason))
+        Order::Finish(reason)
     }
 
     fn look(&mut self, signs: Signs, now: Instant) {

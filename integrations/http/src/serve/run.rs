@@ -18,7 +18,6 @@ use super::listener::{self, Accepted, Listener};
 use super::patrol::Patrol;
 use super::report::{CloseReason, Report};
 use super::requests::Taken;
-use super::vitals::Order;
 use crate::connection::Connection;
 
 /// When a server ends.
@@ -180,7 +179,7 @@ impl Crowd {
 
     /// Lets the connections finish, until the deadline.
     async fn leave(&mut self, deadline: Duration) {
-        self.patrol.tell_all(Order::Finish(CloseReason::Shutdown));
+        self.patrol.finish_all(CloseReason::Shutdown);
         if timeout(deadline, self.emptied()).await.is_err() {
             self.cut_off().await;
         }
@@ -196,7 +195,7 @@ impl Crowd {
         self.report.requests_cut_off = self.in_flight();
         self.patrol.give_up();
         let connections: Vec<Connection> = self.patrol.connections().cloned().collect();
-        self.patrol.tell_all(Order::Close(CloseReason::Deadline));
+        self.patrol.close_all(CloseReason::Deadline);
         let ends = async {
             self.emptied().await;
             answered(&connections).await;

@@ -92,9 +92,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.io).poll_flush(cx);
-        // A flush that is done says nothing of the peer: that of a TCP socket does nothing.
-        if flush.is_pending() {
-            self.connection.vitals().stick();
+        // hyper flushes when all that there is to write has been taken.
+        match flush {
+            Poll::Ready(_) => self.connection.vitals().unstick(),
+            Poll::Pending => self.connection.vitals().stick(),
         }
         flush
     }
@@ -134,5 +135,69 @@ fn poll_to_the_end<Io: AsyncRead>(mut io: Pin<&mut Io>, cx: &mut Context<'_>) ->
         if read.is_err() || buf.filled().is_empty() {
             return Poll::Ready(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::Limits;
+    use crate::serve::house::House;
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    /// Keeps what is written for itself, as TLS does, and does what it is told to on a flush.
+    struct Buffering {
+        is_full: bool,
+    }
+
+    impl AsyncRead for Buffering {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Buffering {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.is_full {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_was_stuck_in_a_flush_is_not_stuck_when_the_flush_is_done() {
+        let house = Arc::new(House::new(Limits::default()));
+        let seat = Seat::take(&house, house.seat_now().unwrap());
+        let connection = Connection::in_house(None, None, &house);
+        let io = Buffering { is_full: true };
+        let mut socket = Socket::new(io, connection.clone(), seat);
+        let mut cx = Context::from_waker(Waker::noop());
+        let is_stuck = || connection.vitals().signs().is_stuck;
+        assert!(Pin::new(&mut socket).poll_write(&mut cx, b"x").is_ready());
+        assert!(!is_stuck());
+        assert!(Pin::new(&mut socket).poll_flush(&mut cx).is_pending());
+        assert!(is_stuck());
+        socket.io.is_full = false;
+        assert!(Pin::new(&mut socket).poll_flush(&mut cx).is_ready());
+        assert!(!is_stuck());
     }
 }

@@ -104,6 +104,10 @@ impl Vitals {
     pub(super) fn count_write(&self) {
         let writes = self.writes.load(Ordering::Relaxed);
         self.writes.store(writes.wrapping_add(1), Ordering::Relaxed);
+        self.unstick();
+    }
+
+    pub(super) fn unstick(&self) {
         self.is_stuck.store(false, Ordering::Relaxed);
     }
 
