@@ -216,7 +216,7 @@ fn what_is_ambiguous_is_refused_and_hides_no_second_request() {
         let seen = Arc::new(AtomicUsize::new(0));
         let server = Server::start(application(&seen));
         let answer = server.answer_to(&format!("{request}{NEXT}"));
-        drop(server.stop());
+        server.stop();
         let statuses: Vec<&str> = answer
             .match_indices("HTTP/1.1 ")
             .map(|(at, found)| &answer[at + found.len()..][..3])
