@@ -13,8 +13,7 @@ mod server;
 
 pub use client::{
     Body, Client, ClientBuilder, ClientLayer, ClientLayerBuilder, ClientService, Error, Failure,
-    RequestBuilder, ResendCount, ResponseBody, ResponseFuture, SpanDetails, TracedBody,
-    UrlTemplate,
+    RequestBuilder, ResendCount, ResponseBody, ResponseFuture, TracedBody, UrlTemplate,
 };
 pub use common::{captured::HeaderList, excluded::ExcludedUrls, patterns::PatternError};
 pub use connection::Connection;

@@ -30,7 +30,7 @@ pub use self::builder::ClientBuilder;
 pub use self::error::Error;
 pub use self::layer::{
     ClientLayer, ClientLayerBuilder, ClientService, Failure, ResendCount, ResponseFuture,
-    SpanDetails, TracedBody, UrlTemplate,
+    TracedBody, UrlTemplate,
 };
 pub use self::request::RequestBuilder;
 

@@ -16,7 +16,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use parking_lot::Mutex;
 use telemetry_rt::time::Instant;
 
-use super::layer::Settings;
+use super::layer::{Settings, Telemetry};
 use crate::connection::Connection;
 
 /// Counts connections.
@@ -27,7 +27,7 @@ impl OpenConnections {
     pub(super) fn opened(&self, uri: &Uri, port: u16, is_h2: bool) -> OpenConnection {
         let counted = (!Context::is_current_telemetry_suppressed()).then(|| {
             Arc::new(Counted {
-                settings: Arc::clone(&self.0),
+                telemetry: self.0.telemetry(),
                 attributes: attributes(uri, port, is_h2),
                 since: Instant::now(),
                 state: Mutex::new(State {
@@ -58,7 +58,7 @@ fn attributes(uri: &Uri, port: u16, is_h2: bool) -> Vec<KeyValue> {
 
 #[derive(Debug)]
 struct Counted {
-    settings: Arc<Settings>,
+    telemetry: Arc<Telemetry>,
     attributes: Vec<KeyValue>,
     since: Instant,
     state: Mutex<State>,
@@ -81,7 +81,7 @@ impl State {
 
 impl Counted {
     fn count(&self, state: &'static str, by: i64) {
-        let metrics = self.settings.metrics();
+        let metrics = &self.telemetry.metrics;
         metrics.open_connections(by, state, &self.attributes);
     }
 
@@ -106,7 +106,7 @@ impl Counted {
         drop(state);
         self.count(last, -1);
         let open = self.since.elapsed();
-        self.settings.metrics().connection(open, &self.attributes);
+        self.telemetry.metrics.connection(open, &self.attributes);
     }
 }
 

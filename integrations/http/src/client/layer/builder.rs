@@ -1,16 +1,19 @@
 //! How a layer is told what to do. Nothing need be told.
 
-use std::sync::{Arc, OnceLock};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{Uri, request, response};
+use opentelemetry::KeyValue;
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::{Span, SpanRef, Tracer, TracerProvider};
 
 use super::ClientLayer;
 use super::failure::Failure;
-use super::hooks::{Hooks, SpanDetails};
+use super::hooks::Hooks;
 use super::settings::Settings;
+use super::telemetry::{ByRuntime, Given};
 use crate::common::captured::{CapturedHeaders, HeaderList, Sanitizer};
 use crate::common::excluded::ExcludedUrls;
 use crate::common::instruments::scope;
@@ -31,8 +34,9 @@ const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT
 ///
 /// # Hooks
 ///
-/// They are called by the task that makes the request, in turn, and should be quick. One that panics
-/// is reported on standard error, and the request goes on.
+/// They are called by the task that makes the request, and should be quick. If one panics the first
+/// time is a warning on standard error, and the request goes on as if it had returned; if
+/// [`propagate_to`](ClientLayerBuilder::propagate_to) does, the context stays here.
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ClientLayerBuilder {
@@ -43,8 +47,7 @@ pub struct ClientLayerBuilder {
     shown: HeaderList,
     redaction: Redaction,
     hooks: Hooks,
-    tracer: OnceLock<BoxedTracer>,
-    meter: Option<Meter>,
+    given: Given,
 }
 
 impl ClientLayerBuilder {
@@ -88,11 +91,24 @@ impl ClientLayerBuilder {
         self
     }
 
-    /// Asks for the name and further attributes of each span, before it begins: what it says can be
-    /// seen by a sampler.
+    /// Asks for the name and further attributes of each span, before it begins: a sampler sees them. An
+    /// attribute takes the place of that by the conventions if it has the same key.
+    ///
+    /// ```
+    /// use opentelemetry::KeyValue;
+    /// use telemetry_rt_http::ClientLayer;
+    ///
+    /// let layer = ClientLayer::builder()
+    ///     .span_details(|request| {
+    ///         let host = request.uri.host().unwrap_or("?").to_owned();
+    ///         (format!("{} {host}", request.method).into(), vec![KeyValue::new("shop.call", true)])
+    ///     })
+    ///     .build();
+    /// # drop(layer);
+    /// ```
     pub fn span_details(
         mut self,
-        details: impl Fn(&request::Parts) -> SpanDetails + Send + Sync + 'static,
+        details: impl Fn(&request::Parts) -> (Cow<'static, str>, Vec<KeyValue>) + Send + Sync + 'static,
     ) -> Self {
         self.hooks.details = Some(Box::new(details));
         self
@@ -132,7 +148,7 @@ impl ClientLayerBuilder {
         >,
     {
         let tracer = provider.tracer_with_scope(scope());
-        self.tracer = OnceLock::from(BoxedTracer::new(Box::new(tracer)));
+        self.given.tracer = Some(Arc::new(BoxedTracer::new(Box::new(tracer))));
         self
     }
 
@@ -144,7 +160,7 @@ impl ClientLayerBuilder {
 
     /// Makes the metrics by this meter.
     pub fn meter(mut self, meter: Meter) -> Self {
-        self.meter = Some(meter);
+        self.given.meter = Some(meter);
         self
     }
 
@@ -165,9 +181,7 @@ impl ClientLayerBuilder {
             response_headers: CapturedHeaders::of_responses(response_headers, sanitizer),
             redaction: self.redaction,
             hooks: self.hooks,
-            tracer: self.tracer,
-            meter: self.meter,
-            metrics: OnceLock::new(),
+            telemetry: ByRuntime::new(self.given),
         };
         ClientLayer {
             settings: Arc::new(settings),

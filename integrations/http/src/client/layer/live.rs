@@ -25,12 +25,13 @@ use telemetry_rt::time::Instant;
 use super::facts::{self, Facts};
 use super::failure::Failure;
 use super::settings::Settings;
+use super::telemetry::Telemetry;
 use crate::client::transport::SentBytes;
 use crate::common::method::Known;
 use crate::connection::Connection;
 
 /// How a request ended that neither was completed nor failed.
-const END: &str = "telemetry_rt.http.end";
+const OUTCOME: &str = "telemetry_rt.http.outcome";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -72,6 +73,7 @@ impl Sent {
 #[derive(Debug)]
 pub(super) struct Live {
     settings: Arc<Settings>,
+    telemetry: Arc<Telemetry>,
     context: Context,
     begun: Instant,
     facts: Facts,
@@ -86,11 +88,18 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(settings: Arc<Settings>, context: Context, facts: Facts, sent: Sent) -> Live {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        telemetry: Arc<Telemetry>,
+        context: Context,
+        facts: Facts,
+        sent: Sent,
+    ) -> Live {
         let attributes = facts.of_active();
-        settings.metrics().active(1, &attributes);
+        telemetry.metrics.active(1, &attributes);
         Live {
             settings,
+            telemetry,
             context,
             begun: Instant::now(),
             facts,
@@ -222,8 +231,8 @@ impl Live {
         let received = self.whole_size();
         let received = received.map(|received| size(HTTP_RESPONSE_BODY_SIZE, received));
         let end = match self.end {
-            End::Cancelled => Some(KeyValue::new(END, "cancelled")),
-            End::BodyUnread => Some(KeyValue::new(END, "body_unread")),
+            End::Cancelled => Some(KeyValue::new(OUTCOME, "cancelled")),
+            End::BodyUnread => Some(KeyValue::new(OUTCOME, "body_unread")),
             End::Complete | End::Failed => None,
         };
         [sent, received, end].into_iter().flatten()
@@ -237,7 +246,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let metrics = self.settings.metrics();
+        let metrics = &self.telemetry.metrics;
         metrics.active(-1, &self.attributes[..self.known_first]);
         let (sent, received) = (self.sent.get(), self.whole_size());
         metrics.ended(self.begun.elapsed(), sent, received, &self.attributes);

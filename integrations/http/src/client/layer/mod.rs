@@ -16,13 +16,14 @@ mod hooks;
 mod live;
 mod metrics;
 mod settings;
+mod telemetry;
 
 pub use self::body::TracedBody;
 pub use self::builder::ClientLayerBuilder;
 pub use self::facts::{ResendCount, UrlTemplate};
 pub use self::failure::Failure;
-pub use self::hooks::SpanDetails;
 pub(super) use self::settings::Settings;
+pub(super) use self::telemetry::Telemetry;
 
 use self::live::Live;
 
@@ -43,7 +44,7 @@ use self::live::Live;
 /// errors of other clients it is their type, unless a known one is among its causes.
 ///
 /// A request that is dropped before there was an answer is no error: the span says
-/// `telemetry_rt.http.end = cancelled`. A body that is dropped before its end is none either, and
+/// `telemetry_rt.http.outcome = cancelled`. A body that is dropped before its end is none either, and
 /// there it says `body_unread`.
 ///
 /// # Metrics

@@ -1,22 +1,20 @@
 //! What a layer was told, and how a request begins by it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::Request;
 use http::request::Parts;
 use http_body::Body;
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
-use opentelemetry::metrics::Meter;
 use opentelemetry::trace::{SpanKind, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 
 use super::facts::Facts;
 use super::hooks::Hooks;
 use super::live::{Live, Sent};
-use super::metrics::Metrics;
+use super::telemetry::{ByRuntime, Telemetry};
 use crate::common::captured::CapturedHeaders;
 use crate::common::excluded::ExcludedUrls;
-use crate::common::instruments::scope;
 use crate::common::redact::Redaction;
 use crate::common::wire;
 
@@ -27,23 +25,12 @@ pub(in crate::client) struct Settings {
     pub(super) response_headers: CapturedHeaders,
     pub(super) redaction: Redaction,
     pub(super) hooks: Hooks,
-    /// Given, or that of the runtime which sends the first request.
-    pub(super) tracer: OnceLock<BoxedTracer>,
-    pub(super) meter: Option<Meter>,
-    pub(super) metrics: OnceLock<Metrics>,
+    pub(super) telemetry: ByRuntime,
 }
 
 impl Settings {
-    fn tracer(&self) -> &BoxedTracer {
-        self.tracer
-            .get_or_init(|| telemetry_rt::otel::tracer(scope()))
-    }
-
-    pub(in crate::client) fn metrics(&self) -> &Metrics {
-        self.metrics.get_or_init(|| match &self.meter {
-            Some(meter) => Metrics::new(meter),
-            None => Metrics::new(&telemetry_rt::otel::meter(scope())),
-        })
+    pub(in crate::client) fn telemetry(&self) -> Arc<Telemetry> {
+        self.telemetry.current()
     }
 }
 
@@ -64,32 +51,40 @@ impl Settings {
 
     fn begin_parts(self: &Arc<Settings>, parts: &mut Parts, sent: Sent) -> Live {
         let facts = Facts::new(parts);
-        let context = Context::current_with_span(self.span(parts, &facts));
+        let telemetry = self.telemetry();
+        let span = self.span(&telemetry.tracer, parts, &facts);
+        let context = Context::current_with_span(span);
         {
             let _current = context.clone().attach();
             self.hooks.on_request(&context.span(), parts);
         }
         if self.hooks.may_propagate(&parts.uri) {
-            wire::inject(&context, &mut parts.headers, &self.metrics().dropped);
+            wire::inject(&context, &mut parts.headers, &telemetry.metrics.dropped);
         }
-        Live::new(Arc::clone(self), context, facts, sent)
+        Live::new(Arc::clone(self), telemetry, context, facts, sent)
     }
 
-    fn span(&self, parts: &Parts, facts: &Facts) -> BoxedSpan {
-        let details = self.hooks.details(parts);
+    fn span(&self, tracer: &BoxedTracer, parts: &Parts, facts: &Facts) -> BoxedSpan {
         let mut attributes = facts.of_span(parts, &self.redaction);
         self.request_headers.append(&parts.headers, &mut attributes);
-        let own = |attribute: &KeyValue| {
-            let keys = details.attributes.iter().map(|own| &own.key);
-            keys.into_iter().any(|key| *key == attribute.key)
+        let name = match self.hooks.details(parts) {
+            Some((name, details)) => {
+                replace(&mut attributes, details);
+                name
+            }
+            None => facts.span_name(),
         };
-        attributes.retain(|attribute| !own(attribute));
-        attributes.extend(details.attributes.iter().cloned());
-        let tracer = self.tracer();
         let builder = tracer
-            .span_builder(details.name.unwrap_or_else(|| facts.span_name()))
+            .span_builder(name)
             .with_kind(SpanKind::Client)
             .with_attributes(attributes);
         tracer.build(builder)
     }
+}
+
+/// Adds attributes in place of those with the same keys: a span may have a key once.
+fn replace(attributes: &mut Vec<KeyValue>, details: Vec<KeyValue>) {
+    let is_replaced = |key| details.iter().any(|detail| detail.key == key);
+    attributes.retain(|attribute| !is_replaced(attribute.key.clone()));
+    attributes.extend(details);
 }
