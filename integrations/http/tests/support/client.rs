@@ -28,7 +28,7 @@ use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMete
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use parking_lot::Mutex;
-use telemetry_rt::net::{TcpListener, TcpStream};
+use telemetry_rt::net::{TcpListener, TcpSocket, TcpStream};
 use telemetry_rt::runtime::Builder;
 use telemetry_rt_http::{Client, ClientBuilder, ClientLayer, ClientLayerBuilder};
 
@@ -377,8 +377,11 @@ pub async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// An address that refuses connections.
-pub async fn refusing() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// An address that refuses connections, for as long as the socket lives: it is bound, so that nobody
+/// else gets it, and does not listen.
+pub fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
