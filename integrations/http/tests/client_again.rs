@@ -35,9 +35,8 @@ fn each_hop_is_a_span_below_the_same_parent() {
             let _current = parent.clone().attach();
             client.get(server.url("/2")).send()
         };
-        // It is sent as a child of what was current when it was made, wherever it is polled.
-        let response = opentelemetry::context::FutureExt::with_context(sending, parent.clone());
-        let response = response.await.unwrap();
+        // Polled where something else is current.
+        let response = sending.await.unwrap();
         assert_eq!(response.into_body().text().await.unwrap(), "there");
         kept.until(3).await;
         let spans = kept.spans();

@@ -77,6 +77,43 @@ fn no_address() -> io::Error {
 mod tests {
     use super::*;
 
+    use telemetry_rt::net::{TcpListener, TcpSocket};
+
+    fn socket() -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    }
+
+    #[telemetry_rt::test]
+    async fn an_address_that_refuses_gives_way_to_the_next() {
+        let refusing = socket();
+        let refusing = refusing.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let stream = connect(vec![refusing, refusing, there]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+        let failed = connect(vec![refusing]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionRefused);
+        let failed = connect(Vec::new()).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[telemetry_rt::test]
+    async fn an_address_that_is_silent_is_not_waited_for() {
+        // Nobody accepts, so that the queue is full at some time, and from then on there is silence.
+        let silent = socket().listen(1).unwrap();
+        let address = silent.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(HEAD_START, TcpStream::connect(address)).await {
+            queued.push(stream.unwrap());
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let stream = connect(vec![address, there]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+    }
+
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }

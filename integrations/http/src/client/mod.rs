@@ -64,7 +64,7 @@ use self::transport::Transport;
 ///
 /// # Cost
 ///
-/// A clone is one count. A request over a connection that is there already takes some 20 allocations.
+/// A clone is one count.
 ///
 /// # Example
 ///
@@ -146,7 +146,8 @@ impl Client {
     /// Sends a request, whose URL has a scheme and a host. The response is there when its head has
     /// come; its body follows.
     ///
-    /// A status of 4xx or 5xx is no error here. The extensions of the response hold the
+    /// The span's parent is what is current when this is called, and the time for the call begins here;
+    /// nothing is sent before the future is polled. A status of 4xx or 5xx is no error here. The extensions of the response hold the
     /// [`Connection`](crate::Connection) that it came by.
     ///
     /// User and password in the URL go into the header `authorization`, unless there is one.

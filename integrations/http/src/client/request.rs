@@ -95,8 +95,11 @@ impl RequestBuilder {
     /// # Errors
     ///
     /// As [`Client::request`], and if URL or header were not what they should be.
-    pub async fn send(self) -> Result<Response<ResponseBody>, Error> {
-        self.client.request(self.request?).await
+    pub fn send(
+        self,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send + 'static {
+        let sending = self.request.map(|request| self.client.send(request));
+        async move { sending?.await }
     }
 }
 

@@ -180,6 +180,74 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
+    use tower::{ServiceExt, service_fn};
+
+    /// The times, in milliseconds, at which a service was called that says these things in turn, and
+    /// what came of it. The clock stands still but for the pauses.
+    async fn called(
+        retries: u32,
+        limit: Option<Duration>,
+        answers: &[(u16, Option<&'static str>)],
+    ) -> (Vec<u128>, u16) {
+        let start = Instant::now();
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let (answers, called) = (answers.to_vec(), Arc::clone(&times));
+        let inner = service_fn(move |_: Request<Body>| {
+            let mut times = called.lock();
+            let (status, after) = answers[times.len()];
+            times.push(start.elapsed().as_millis());
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            if let Some(after) = after {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, after.parse().unwrap());
+            }
+            std::future::ready(Ok::<_, Error>(response))
+        });
+        let call = Call::new(limit.map(|limit| start + limit), retries);
+        let response = Retrying { inner, call }
+            .oneshot(Request::new(Body::empty()))
+            .await
+            .unwrap();
+        let times = times.lock().clone();
+        (times, response.status().as_u16())
+    }
+
+    #[telemetry_rt::test(start_paused = true)]
+    async fn the_pause_is_what_the_server_asks_for() {
+        let answers = [(503, Some("7")), (429, Some(" 2 ")), (200, None)];
+        assert_eq!(called(5, None, &answers).await, (vec![0, 7000, 9000], 200));
+    }
+
+    #[telemetry_rt::test(start_paused = true)]
+    async fn without_a_wish_that_is_understood_the_pause_grows() {
+        let answers = [
+            (503, None),
+            (503, Some("Fri, 31 Dec 1999 23:59:59 GMT")),
+            (503, Some("-1")),
+            (503, None),
+        ];
+        let (times, status) = called(3, None, &answers).await;
+        assert_eq!((times.len(), status), (4, 503));
+        for (pair, longest) in times.windows(2).zip([100, 200, 400]) {
+            let pause = pair[1] - pair[0];
+            assert!((longest / 2..=longest + 1).contains(&pause), "{times:?}");
+        }
+    }
+
+    #[telemetry_rt::test(start_paused = true)]
+    async fn a_pause_that_is_too_long_is_not_made() {
+        let answers = [(503, Some("61")), (200, None)];
+        assert_eq!(called(1, None, &answers).await, (vec![0], 503));
+        let answers = [(503, Some("60")), (200, None)];
+        assert_eq!(called(1, None, &answers).await, (vec![0, 60000], 200));
+        let limit = Some(Duration::from_secs(60));
+        assert_eq!(called(1, limit, &answers).await, (vec![0], 503));
+        let answers = [(503, Some("99999999999999999999")), (200, None)];
+        assert_eq!(called(1, None, &answers).await.1, 200);
+    }
 
     #[test]
     fn pauses_grow_and_are_left_to_chance() {
