@@ -22,16 +22,9 @@ pin_project_lite::pin_project! {
 
 impl<B: Body> TracedBody<B> {
     pub(super) fn new(inner: B, live: Option<Live>) -> TracedBody<B> {
-        let mut body = TracedBody { inner, live };
-        if body.inner.is_end_stream() {
-            end_read(&mut body.live);
-        }
-        if let Some(live) = &body.live
-            && live.ends_with_head()
-        {
-            body.live = None;
-        }
-        body
+        let is_at_end = inner.is_end_stream();
+        let live = live.and_then(|live| live.waits_for_body(is_at_end));
+        TracedBody { inner, live }
     }
 }
 

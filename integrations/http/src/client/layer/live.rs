@@ -62,9 +62,10 @@ impl Sent {
         }
     }
 
+    /// How long the body was, if there was one and that is known.
     fn get(&self) -> Option<u64> {
         match self {
-            Sent::Known(size) => Some(*size),
+            Sent::Known(size) => Some(*size).filter(|size| *size > 0),
             Sent::Counted(counter) => counter.get(),
         }
     }
@@ -84,7 +85,8 @@ pub(super) struct Live {
     sent: Sent,
     received: u64,
     end: End,
-    ends_with_head: bool,
+    /// Whether the response has a body: one of no bytes is not the same as none.
+    has_body: bool,
 }
 
 impl Live {
@@ -108,7 +110,7 @@ impl Live {
             sent,
             received: 0,
             end: End::Cancelled,
-            ends_with_head: false,
+            has_body: false,
         }
     }
 
@@ -135,8 +137,7 @@ impl Live {
     }
 
     fn head(&mut self, parts: &response::Parts) {
-        self.ends_with_head = self.becomes_something_else(parts.status);
-        self.end = match self.ends_with_head {
+        self.end = match self.becomes_something_else(parts.status) {
             true => End::Complete,
             false => End::BodyUnread,
         };
@@ -178,9 +179,13 @@ impl Live {
             || (self.facts.method == Known::Named("CONNECT") && status.is_success())
     }
 
-    /// Whether nothing more comes that the span would wait for.
-    pub(super) fn ends_with_head(&self) -> bool {
-        self.ends_with_head
+    /// The head was all, or a body follows. Gives itself back if it waits for that.
+    pub(super) fn waits_for_body(mut self, is_at_end: bool) -> Option<Live> {
+        if is_at_end {
+            self.end = End::Complete;
+        }
+        self.has_body = self.end == End::BodyUnread;
+        self.has_body.then_some(self)
     }
 
     fn not_answered(&mut self, failure: &Failure<'_>) {
@@ -238,14 +243,16 @@ impl Live {
         [sent, received, end].into_iter().flatten()
     }
 
-    /// The size of the response's body, if all of it came by here.
+    /// The size of the response's body, if there was one and all of it came by here.
     fn whole_size(&self) -> Option<u64> {
-        (self.end == End::Complete && !self.ends_with_head).then_some(self.received)
+        (self.end == End::Complete && self.has_body).then_some(self.received)
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // So that exemplars are of this span.
+        let _current = self.context.clone().attach();
         let metrics = &self.telemetry.metrics;
         metrics.active(-1, &self.attributes[..self.known_first]);
         let (sent, received) = (self.sent.get(), self.whole_size());
