@@ -359,7 +359,7 @@ fn a_body_that_is_cut_off_is_an_error_of_the_body() {
         let kept = Kept::new();
         let address = raw(|mut stream, _| async move {
             read_head(&mut stream).await;
-            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234";
+            let head = b"HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\n01234";
             stream.write_all(head).await.unwrap();
         })
         .await;

@@ -57,6 +57,8 @@ use self::transport::Transport;
 /// A clone is the same client: it has the same connections. Their tasks live on the runtime that the
 /// client is used on, so a client belongs to one runtime.
 ///
+/// There are no proxies, no cookies and no decompression here: layers have them.
+///
 /// # Metrics
 ///
 /// Beside those of [`ClientLayer`]: `http.client.open_connections`, by state, and

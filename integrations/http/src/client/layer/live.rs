@@ -8,6 +8,7 @@
 //!     └──error──► Failed
 //! ```
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -85,6 +86,9 @@ pub(super) struct Live {
     sent: Sent,
     received: u64,
     end: End,
+    /// The last that went wrong. Set when the request ends, because a span keeps all that it is told:
+    /// the status of a response whose body then fails would be there beside it.
+    error_type: Option<Cow<'static, str>>,
     /// Whether the response has a body: one of no bytes is not the same as none.
     has_body: bool,
 }
@@ -110,6 +114,7 @@ impl Live {
             sent,
             received: 0,
             end: End::Cancelled,
+            error_type: None,
             has_body: false,
         }
     }
@@ -141,7 +146,7 @@ impl Live {
             true => End::Complete,
             false => End::BodyUnread,
         };
-        let mut attributes = self.of_head(parts);
+        let mut attributes = of_head(parts);
         self.attributes.extend_from_slice(&attributes);
         append_peer(parts, &mut attributes);
         let headers: &HeaderMap = &parts.headers;
@@ -151,26 +156,10 @@ impl Live {
         let span = self.context.span();
         span.set_attributes(attributes);
         if is_error(parts.status) {
+            self.error_type = Some(parts.status.as_str().to_owned().into());
             span.set_status(Status::error(""));
         }
         self.settings.hooks.on_response(&span, Ok(parts));
-    }
-
-    /// What the head says for span and metrics.
-    fn of_head(&self, parts: &response::Parts) -> Vec<KeyValue> {
-        let status = parts.status;
-        let mut attributes = Vec::with_capacity(5);
-        attributes.push(KeyValue::new(
-            HTTP_RESPONSE_STATUS_CODE,
-            i64::from(status.as_u16()),
-        ));
-        if let Some(version) = facts::version(parts.version) {
-            attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
-        }
-        if is_error(status) {
-            attributes.push(KeyValue::new(ERROR_TYPE, status.as_str().to_owned()));
-        }
-        attributes
     }
 
     /// After the head the connection is a tunnel or speaks another protocol.
@@ -191,6 +180,11 @@ impl Live {
     fn not_answered(&mut self, failure: &Failure<'_>) {
         self.fail(failure);
         let span = self.context.span();
+        if let Some(connection) = failure.connection() {
+            let mut attributes = Vec::with_capacity(2);
+            append_connection(connection, &mut attributes);
+            span.set_attributes(attributes);
+        }
         self.settings.hooks.on_response(&span, Err(failure));
     }
 
@@ -201,19 +195,9 @@ impl Live {
 
     fn fail(&mut self, failure: &Failure<'_>) {
         self.end = End::Failed;
-        // The status of the response was not what the request failed of.
-        self.attributes
-            .retain(|attribute| attribute.key.as_str() != ERROR_TYPE);
-        let error_type = KeyValue::new(ERROR_TYPE, failure.error_type());
-        self.attributes.push(error_type.clone());
-        let span = self.context.span();
-        span.set_attribute(error_type);
-        span.set_status(Status::error(failure.message()));
-        if let Some(connection) = failure.connection() {
-            let mut attributes = Vec::with_capacity(2);
-            append_connection(connection, &mut attributes);
-            span.set_attributes(attributes);
-        }
+        self.error_type = Some(failure.error_type().into());
+        let status = Status::error(failure.message());
+        self.context.span().set_status(status);
     }
 
     /// A piece of the response's body came.
@@ -255,12 +239,26 @@ impl Drop for Live {
         let _current = self.context.clone().attach();
         let metrics = &self.telemetry.metrics;
         metrics.active(-1, &self.attributes[..self.known_first]);
+        let error_type = self.error_type.take();
+        let error_type = error_type.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+        self.attributes.extend(error_type.clone());
         let (sent, received) = (self.sent.get(), self.whole_size());
         metrics.ended(self.begun.elapsed(), sent, received, &self.attributes);
         let span = self.context.span();
-        span.set_attributes(self.of_end());
+        span.set_attributes(self.of_end().chain(error_type));
         span.end();
     }
+}
+
+/// What the head says for span and metrics.
+fn of_head(parts: &response::Parts) -> Vec<KeyValue> {
+    let status = i64::from(parts.status.as_u16());
+    let mut attributes = Vec::with_capacity(5);
+    attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
+    if let Some(version) = facts::version(parts.version) {
+        attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
+    }
+    attributes
 }
 
 fn is_error(status: StatusCode) -> bool {
