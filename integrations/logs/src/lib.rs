@@ -75,7 +75,7 @@
 //!
 //! # A subscriber of one's own
 //!
-//! [`TraceFormat`] is a format for [`tracing_subscriber::fmt`]:
+//! [`TraceFormat`] is a format for [`tracing_subscriber::fmt`](mod@tracing_subscriber::fmt):
 //!
 //! ```
 //! use telemetry_rt_logs::{JsonFields, TraceFormat};

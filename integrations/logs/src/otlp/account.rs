@@ -17,6 +17,8 @@ use telemetry_rt::__private::warn;
 pub struct Account {
     room: usize,
     closed: AtomicBool,
+    /// What is still here is counted as lost, whatever becomes of it.
+    written_off: AtomicBool,
     waiting: AtomicUsize,
     in_hand: AtomicUsize,
     /// Found no room.
@@ -31,6 +33,7 @@ impl Account {
         Account {
             room,
             closed: AtomicBool::new(false),
+            written_off: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -63,7 +66,9 @@ impl Account {
     /// Records that were taken are sent, but for those that are lost.
     pub fn settled(&self, records: usize, lost: u64) {
         self.in_hand.fetch_sub(records, Relaxed);
-        self.fail(lost);
+        if !self.is_written_off() {
+            self.fail(lost);
+        }
     }
 
     pub fn fail(&self, records: u64) {
@@ -77,6 +82,10 @@ impl Account {
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
+    }
+
+    pub fn is_written_off(&self) -> bool {
+        self.written_off.load(Relaxed)
     }
 
     pub fn lost(&self) -> u64 {
@@ -99,6 +108,7 @@ impl Account {
 
     /// Says how many records are given up because the time is over.
     pub fn tell_left(&self, within: Duration) {
+        self.written_off.store(true, Relaxed);
         let left = self.waiting.load(Relaxed) + self.in_hand.load(Relaxed);
         if left > 0 {
             let records = Records(left as u64);

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
-use ureq::Agent;
+use ureq::{Agent, Proxy};
 
 use super::settings::Endpoint;
 
@@ -62,6 +62,7 @@ impl Client {
             .http_status_as_error(false)
             // A collector that moves is to be configured anew: headers hold credentials.
             .max_redirects(0)
+            .proxy(proxy(endpoint))
             .timeout_global(Some(endpoint.timeout));
         Client {
             agent: endpoint.tls.used_in(config).build().into(),
@@ -76,6 +77,14 @@ impl Client {
         let body = body.into_with_config().limit(MOST_REPLY).read_to_vec();
         // The status says whether the request was accepted; its details are worth a try, no more.
         Ok(Response::from_parts(parts, body.unwrap_or_default().into()))
+    }
+}
+
+/// The proxy of the environment, but none for a collector on this machine.
+fn proxy(endpoint: &Endpoint) -> Option<Proxy> {
+    match endpoint.is_local {
+        true => None,
+        false => Proxy::try_from_env(),
     }
 }
 

@@ -47,6 +47,9 @@ impl Counted {
     }
 
     fn tell_failed(&self, records: u64, error: &OTelSdkError) {
+        if self.account.is_written_off() {
+            return;
+        }
         let records = Records(records);
         match self.said.error() {
             Some(reason) => warn(format_args!("{records} not sent: {reason}")),

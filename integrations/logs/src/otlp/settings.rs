@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use telemetry_rt::__private::warn;
+use ureq::http::Uri;
 
 use super::tls::Tls;
 use crate::env::{count, otlp, text};
@@ -15,6 +16,8 @@ use crate::env::{count, otlp, text};
 pub struct Endpoint {
     pub timeout: Duration,
     pub tls: Tls,
+    /// Whether it is on this machine.
+    pub is_local: bool,
     /// The variable that names it.
     variable: String,
 }
@@ -48,15 +51,17 @@ impl Endpoint {
         check_compression();
         check_headers();
         let millis = count(&otlp("TIMEOUT"), 10_000);
-        let endpoint = Endpoint {
+        let mut endpoint = Endpoint {
             timeout: Duration::from_millis(millis as u64),
             tls: Tls::from_variables()?,
+            is_local: true,
             variable: otlp("ENDPOINT"),
         };
-        match text(&endpoint.variable) {
-            Some(url) if !is_usable(&url) => Err(endpoint.unusable()),
-            _ => Ok(endpoint),
+        if let Some(url) = text(&endpoint.variable) {
+            let host = host(&url).ok_or_else(|| endpoint.unusable())?;
+            endpoint.is_local = matches!(&*host, "localhost" | "127.0.0.1" | "[::1]");
         }
+        Ok(endpoint)
     }
 
     pub fn unusable(&self) -> Unusable {
@@ -70,12 +75,16 @@ impl Endpoint {
     }
 }
 
-fn is_usable(url: &str) -> bool {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| {
-        let tls = cfg!(feature = "tls") && scheme.eq_ignore_ascii_case("https");
-        tls || scheme.eq_ignore_ascii_case("http")
-    })
+/// The host of a URL that can be used.
+fn host(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    let usable = match url.scheme_str() {
+        Some("http") => true,
+        Some("https") => cfg!(feature = "tls"),
+        _ => false,
+    };
+    let host = url.host().filter(|host| usable && !host.is_empty());
+    host.map(str::to_owned)
 }
 
 fn check_protocol() {

@@ -71,12 +71,3 @@ pub fn ids() -> (TraceId, SpanId) {
         )
     })
 }
-
-/// Sets variables before anything runs that could read them.
-pub fn set(variables: &[(&str, &str)]) {
-    for (name, value) in variables {
-        // SAFETY: the test program has one test, which calls this before it starts a thread that
-        // reads the environment.
-        unsafe { std::env::set_var(name, value) };
-    }
-}
