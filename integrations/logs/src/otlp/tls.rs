@@ -4,6 +4,11 @@
 //! Mozilla, which the build brings along. For us nobody, unless variables name a certificate and its
 //! key. The twin of this file, for builds without `https`, is `tls_off.rs`.
 
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ClientConfig, RootCertStore};
 use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
@@ -49,7 +54,25 @@ fn identity(certificate: &str, key: &str) -> Result<Option<ClientCert>, Unusable
     };
     let pem = read(key, &path)?;
     let private = PrivateKey::from_pem(&pem).map_err(|error| no_file(key, &error.to_string()))?;
+    // Tried now, because `ureq` would panic later.
+    tried(&chain, &private).map_err(|reason| no_file(key, &reason))?;
     Ok(Some(ClientCert::new_with_certs(&chain, private)))
+}
+
+/// Whether the key is that of the first certificate.
+fn tried(chain: &[Certificate<'static>], key: &PrivateKey<'static>) -> Result<(), String> {
+    let chain = chain.iter().map(|one| one.der().to_vec().into()).collect();
+    let key = PrivateKeyDer::try_from(key.der().to_vec())?;
+    let provider = CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(ring::default_provider()));
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(RootCertStore::empty())
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| error.to_string())?;
+    Ok(())
 }
 
 /// All certificates in a file, of which there must be one.

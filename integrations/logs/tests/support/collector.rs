@@ -45,16 +45,32 @@ pub struct Collector {
 impl Collector {
     /// Answers each request with a status line and a body.
     pub fn answering(status: &'static str, reply: Vec<u8>) -> Collector {
+        Collector::behind("http", status, reply, Some)
+    }
+
+    /// The same, for peers that come through whatever `open` makes of their connection.
+    pub fn behind<S: Read + Write>(
+        scheme: &str,
+        status: &'static str,
+        reply: Vec<u8>,
+        open: impl Fn(TcpStream) -> Option<S> + Send + Clone + 'static,
+    ) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let port = listener.local_addr().unwrap().port();
         let (sender, posted) = mpsc::channel();
         thread::spawn(move || {
             for peer in listener.incoming() {
-                let (sender, reply) = (sender.clone(), reply.clone());
-                thread::spawn(move || serve(peer.unwrap(), status, &reply, &sender));
+                let (sender, reply, open) = (sender.clone(), reply.clone(), open.clone());
+                thread::spawn(move || {
+                    let peer = open(peer.unwrap());
+                    peer.map(|peer| serve(peer, status, &reply, &sender))
+                });
             }
         });
-        Collector { url, posted }
+        Collector {
+            url: format!("{scheme}://localhost:{port}"),
+            posted,
+        }
     }
 
     /// The next request, which must come.
@@ -70,17 +86,17 @@ impl Collector {
     }
 }
 
-fn serve(peer: TcpStream, status: &str, reply: &[u8], sender: &Sender<Posted>) {
-    let mut reader = BufReader::new(peer.try_clone().unwrap());
-    let mut writer = peer;
-    while let Some(posted) = read(&mut reader) {
+fn serve(peer: impl Read + Write, status: &str, reply: &[u8], sender: &Sender<Posted>) {
+    let mut peer = BufReader::new(peer);
+    while let Some(posted) = read(&mut peer) {
         let _ = sender.send(posted);
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n",
-            reply.len()
-        );
-        writer.write_all(head.as_bytes()).unwrap();
-        writer.write_all(reply).unwrap();
+        let length = reply.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
+        let answer = [head.as_bytes(), reply].concat();
+        let answered = peer.get_mut().write_all(&answer);
+        if answered.and_then(|()| peer.get_mut().flush()).is_err() {
+            return;
+        }
     }
 }
 
