@@ -78,11 +78,8 @@ impl Endpoint {
 /// The host of a URL that can be used.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
-    let usable = match url.scheme_str() {
-        Some("http") => true,
-        Some("https") => cfg!(feature = "tls"),
-        _ => false,
-    };
+    let scheme = url.scheme_str()?;
+    let usable = scheme == "http" || cfg!(feature = "tls") && scheme == "https";
     let host = url.host().filter(|host| usable && !host.is_empty());
     host.map(str::to_owned)
 }
