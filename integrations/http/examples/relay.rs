@@ -18,10 +18,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use opentelemetry::baggage::BaggageExt;
+use opentelemetry::Context;
+use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
 use opentelemetry::context::FutureExt;
 use opentelemetry::trace::TraceContextExt;
-use opentelemetry::{Context, StringValue};
 use serde_json::{Value, json};
 use telemetry_rt::net::TcpListener;
 use telemetry_rt::runtime::{Builder, Runtime};
@@ -118,9 +118,11 @@ fn seen() -> Value {
 
 /// Tells all that come after this one that it was there.
 fn having_been_here(context: &Context) -> Context {
-    let mut baggage = context.baggage().clone();
-    let _ = baggage.insert(format!("via-{}", service()), StringValue::from("yes"));
-    context.with_baggage(baggage)
+    let before = context.baggage().iter().map(|(key, (value, metadata))| {
+        KeyValueMetadata::new(key.clone(), value.clone(), metadata.clone())
+    });
+    let here = KeyValueMetadata::new(format!("via-{}", service()), "yes", "");
+    context.with_baggage(before.chain([here]))
 }
 
 fn service() -> String {
