@@ -14,6 +14,8 @@ from collections import Counter, defaultdict
 
 CUSTOMER = "Zoë,=1"
 TRACE_STATE = "shop=blue:1,other=7"
+# Runtimes read the same clock in ways of their own: some ms, in ns.
+SAME_CLOCK = 5_000_000
 
 wrong = []
 
@@ -100,15 +102,19 @@ def check_family(spans, root):
         expect(f"the trace state of {named(span)}", span["state"], TRACE_STATE)
 
 
-# Runtimes read the same clock in ways of their own: some ms, in ns.
-SAME_CLOCK = 5_000_000
-
-
 def check_others(spans, trace):
-    """Connections and the like have traces of their own; what came or went by HTTP has not."""
-    for span in spans:
-        if span["trace"] != trace and span["kind"] != "INTERNAL":
+    """What came or went by HTTP is in the trace. Outside of it is only, from ours, what serves, and
+    its connections, which are linked to it."""
+    outside = [span for span in spans if span["trace"] != trace]
+    serving = {span["id"]: span["service"] for span in outside if span["name"] == "run"}
+    for span in outside:
+        if span["kind"] != "INTERNAL":
             wrong.append(f"{named(span)} is in another trace: {span['trace']}")
+        elif span["name"] == "http connection":
+            linked = [serving.get(id) for _, id in span["links"]]
+            expect(f"who serves {named(span)}", linked, [span["service"]])
+        elif span["parent"] or span["id"] not in serving:
+            wrong.append(f"{named(span)} is outside of the trace: {span['trace']}")
 
 
 def named(span):
@@ -143,6 +149,8 @@ def check_call(caller, below, service, visit):
     expect(f"the name of {named(server)}", server["name"], f"GET {route_of(service, visit)}")
     expect(f"the service of {named(server)}", server["service"], service)
     expect(f"the language of {service}", server["language"], ours)
+    port = server["attributes"].get("server.port")
+    expect(f"server.port of {named(client)}", client["attributes"].get("server.port"), port)
     for span, key, value in [
         (client, "http.request.method", "GET"),
         (client, "http.response.status_code", "200"),
