@@ -144,7 +144,7 @@ pub(super) fn fuzz(bytes: &[u8]) {
             assert!(!request.method.is_empty());
             assert!(path_of(&request.target).len() <= request.target.len());
             let (_, _) = (
-                Format::accepted(&request.accept),
+                super::negotiate::Format::accepted(&request.accept),
                 takes_gzip(&request.accept_encoding),
             );
         }
