@@ -6,9 +6,14 @@
 #![cfg(fuzzing)]
 
 mod environment;
+mod http_context;
+mod http_server;
+mod http_world;
 mod propagation;
 
 pub use environment::{environment, variables};
+pub use http_context::http_context;
+pub use http_server::http_server;
 pub use propagation::propagation;
 pub use telemetry_rt_executor::{fuzz_memory as memory, fuzz_tasks as tasks};
 pub use telemetry_rt_reactor::time::fuzz_wheel as timers;
@@ -20,7 +25,7 @@ pub use telemetry_rt_telemetry::export::fuzz::{
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("environment", environment),
     ("propagation", propagation),
     ("http_reply", http_reply),
@@ -30,4 +35,6 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("timers", timers),
     ("tasks", tasks),
     ("memory", memory),
+    ("http_server", http_server),
+    ("http_context", http_context),
 ];
