@@ -74,7 +74,9 @@ fn spans_and_metrics_arrive_and_their_numbers_agree() {
     );
 
     let scopes = requests.last().unwrap().scopes();
-    let names = scopes.iter().map(|scope| &scope.scope.as_ref().unwrap().name);
+    let names = scopes
+        .iter()
+        .map(|scope| &scope.scope.as_ref().unwrap().name);
     assert_eq!(names.collect::<Vec<_>>(), ["telemetry_rt"]);
     let metrics = collector.last_metrics();
     assert_eq!(metrics[0].name, "process.duration");

@@ -20,6 +20,10 @@ use crate::record::{Kind, Outcome, ProcessType, Recorder, SpanExtras, SpanRecord
 #[derive(Debug)]
 pub(super) struct Converter {
     /// Never the same twice: kinds are numbered in each recorder anew.
+    #[cfg_attr(
+        not(feature = "otlp"),
+        expect(dead_code, reason = "only OTLP keeps what it wrote of a kind")
+    )]
     number: u64,
     recorder: Recorder,
     kinds: Vec<Arc<Kind>>,

@@ -79,7 +79,9 @@ impl House {
     /// Waits for a seat. Cancel safe, but for its turn in the queue.
     pub(super) async fn seat(self: &Arc<Self>) -> Permit {
         let permit = Arc::clone(&self.room).acquire_owned().await;
-        Permit(permit.expect("the semaphore is never closed"))
+        Permit {
+            _permit: permit.expect("the semaphore is never closed"),
+        }
     }
 
     pub(super) fn count_closed(&self, reason: CloseReason) {
@@ -104,7 +106,9 @@ impl House {
 
 /// The right to have a connection open.
 #[derive(Debug)]
-pub(super) struct Permit(OwnedSemaphorePermit);
+pub(super) struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// An open connection: it is counted until this is dropped, which the socket does.
 #[derive(Debug)]
