@@ -222,12 +222,15 @@ def summary(samples, of_first):
     return {
         **{key: middle(key) for key in ("rate", "cpu_us", "p99_ms", "memory")},
         **{f"{key}_ratio": ratio(key) for key in ("rate", "cpu_us")},
+        "cpu_us_more": statistics.median(
+            one["cpu_us"] - first["cpu_us"] for one, first in zip(samples, of_first)
+        ),
         "spans_per_request": sum(one["spans_of_servers"] for one in samples) / of_all,
     }
 
 
 def table(report, first):
-    head = ["contender", "requests/s", f"of {first}", "CPU µs/request", f"of {first}", "99 % ms", "MiB"]
+    head = ["contender", "requests/s", f"of {first}", "CPU µs/request", f"of {first}", "more µs", "99 % ms", "MiB"]
     head += ["server spans/request"]
     if "instructions" in report[first]:
         head += ["instructions/request", f"of {first}"]
@@ -237,7 +240,7 @@ def table(report, first):
 
 def line(name, row):
     cells = [name, f"{row['rate']:,.0f}", spread(row["rate_ratio"])]
-    cells += [f"{row['cpu_us']:.2f}", spread(row["cpu_us_ratio"])]
+    cells += [f"{row['cpu_us']:.2f}", spread(row["cpu_us_ratio"]), f"{row['cpu_us_more']:+.2f}"]
     cells += [f"{row['p99_ms']:.2f}", f"{row['memory'] / 1024:.0f}", f"{row['spans_per_request']:.3f}"]
     if "instructions" in row:
         cells += [f"{row['instructions']:,.0f}", f"{row['instructions_ratio']:.2f}"]
