@@ -206,9 +206,13 @@ fn a_request_that_is_not_sampled_has_a_context_and_metrics_all_the_same() {
 }
 
 #[test]
-fn without_providers_there_is_neither_span_nor_metric_and_the_context_goes_through() {
-    let seen = Seen::new();
-    let builder = telemetry_rt_http::ServerLayer::builder();
-    assert!(ask(&seen, builder, from_remote()).ends_with(" user=7"));
-    assert_eq!(seen.spans().len(), 0);
+fn without_providers_the_spans_of_requests_go_where_those_of_the_runtime_go() {
+    let (seen, elsewhere) = (Seen::new(), Seen::new());
+    let layer = telemetry_rt_http::ServerLayer::new();
+    let router = Router::new().route("/", on_get(|| async {})).layer(layer);
+    for seen in [&seen, &elsewhere, &seen] {
+        seen.runtime()
+            .block_on(async { read(router.clone().oneshot(get("/")).await.unwrap()).await });
+    }
+    assert_eq!((seen.spans().len(), elsewhere.spans().len()), (2, 1));
 }
