@@ -73,7 +73,10 @@ impl House {
 
     /// A seat, if there is one now.
     pub(super) fn seat_now(self: &Arc<Self>) -> Option<Permit> {
-        Arc::clone(&self.room).try_acquire_owned().ok().map(|_permit| Permit { _permit })
+        Arc::clone(&self.room)
+            .try_acquire_owned()
+            .ok()
+            .map(|_permit| Permit { _permit })
     }
 
     /// Waits for a seat. Cancel safe, but for its turn in the queue.

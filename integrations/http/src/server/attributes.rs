@@ -179,13 +179,22 @@ pub(super) fn authority(parts: &Parts) -> Option<&str> {
     let host = || parts.headers.get(HOST)?.to_str().ok();
     let named = parts.uri.authority().map(|authority| authority.as_str());
     // An authority may have user and password before the host.
-    let authority = named.or_else(host)?.rsplit('@').next()?;
+    let (_, authority) = split_last(named.or_else(host)?, b'@');
     (!authority.is_empty()).then_some(authority)
 }
 
+/// What is before the last of these ASCII characters, if there is one, and what is behind it. The
+/// texts are short: to look at each byte is a fraction of what the general search costs.
+fn split_last(text: &str, character: u8) -> (Option<&str>, &str) {
+    match text.bytes().rposition(|byte| byte == character) {
+        Some(place) => (Some(&text[..place]), &text[place + 1..]),
+        None => (None, text),
+    }
+}
+
 fn split_host(host: &str) -> (&str, Option<u16>) {
-    let (address, port) = match host.rsplit_once(':') {
-        Some((address, port)) if !port.ends_with(']') => (address, port.parse().ok()),
+    let (address, port) = match split_last(host, b':') {
+        (Some(address), port) if !port.ends_with(']') => (address, port.parse().ok()),
         _ => (host, None),
     };
     (address.trim_start_matches('[').trim_end_matches(']'), port)
