@@ -1,20 +1,15 @@
-//! Spans and metrics as messages of OTLP.
+//! Metrics as messages of OTLP.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{InstrumentationScope as Scope, KeyValue};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue as ProtoKeyValue};
 use opentelemetry_proto::tonic::metrics::v1 as proto;
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
-use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
 use opentelemetry_proto::transform::common::tonic::{Attributes, ResourceAttributesWithSchema};
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
 
-use super::long::shorten;
 use crate::export::metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 
 /// Whether sums count from the start of the program or from the last export.
@@ -31,27 +26,6 @@ impl Temporality {
             Temporality::Delta => proto::AggregationTemporality::Delta.into(),
         }
     }
-}
-
-pub(super) fn spans(spans: &[SpanData], resource: &Resource) -> ExportTraceServiceRequest {
-    let resource = ResourceAttributesWithSchema::from(resource);
-    ExportTraceServiceRequest {
-        resource_spans: group_spans_by_resource_and_scope(shortened(spans), &resource),
-    }
-}
-
-/// Spans by their scopes.
-pub(super) fn scopes(spans: &[SpanData]) -> Vec<ScopeSpans> {
-    let nowhere = ResourceAttributesWithSchema::default();
-    let by_resource = group_spans_by_resource_and_scope(shortened(spans), &nowhere);
-    let by_scope = by_resource.into_iter().map(|spans| spans.scope_spans);
-    by_scope.flatten().collect()
-}
-
-fn shortened(spans: &[SpanData]) -> Vec<SpanData> {
-    let mut spans = spans.to_vec();
-    spans.iter_mut().for_each(shorten);
-    spans
 }
 
 pub(super) fn metrics(

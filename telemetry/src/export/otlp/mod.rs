@@ -3,16 +3,17 @@
 //! Our own sender instead of the crate `opentelemetry-otlp`, for three reasons: aggregated
 //! histograms cannot be put into the types that its exporter takes; each span that a collector
 //! refuses must be counted here; and one sender serves both signals, with no async runtime in it.
-//! The messages are those of `opentelemetry-proto`.
+//! The messages are those of `opentelemetry-proto`; spans are written without them, for their number.
 //!
 //! ```text
 //! client.rs    one signal and its endpoint: when to send again, and when to give up
 //! http.rs      one attempt by HTTP; grpc/ the same by gRPC
 //! body.rs      spans as they come out of the queue, as bodies of requests
-//! span.rs      one record as a span; wire.rs the bytes
+//! span.rs      one record as a span; user.rs one of the SDK; wire.rs the bytes
+//! scopes.rs    spans of users by their scopes
 //! reply.rs     what a collector that has accepted a request says of its parts
 //! portions.rs  metrics that are too many for one request
-//! encode.rs    metrics, and spans in the form of the SDK, by the types of the library
+//! encode.rs    metrics, by the types of the library
 //! discard.rs   all of this with no network behind it
 //! ```
 
@@ -28,10 +29,12 @@ pub(super) mod fuzz;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
+mod identity;
 mod long;
 mod pieces;
 mod portions;
 mod reply;
+mod scopes;
 mod settings;
 mod span;
 #[cfg(feature = "tls")]
@@ -40,6 +43,7 @@ mod tls;
 #[path = "tls_off.rs"]
 mod tls;
 mod url;
+mod user;
 mod wire;
 
 use opentelemetry_sdk::Resource;
@@ -56,7 +60,6 @@ use body::BodyWriter;
 use client::Client;
 use delta::Delta;
 use encode::Temporality;
-use pieces::Pieces;
 use portions::portions;
 
 pub use discard::Discard;
@@ -174,9 +177,8 @@ impl Exporter for Otlp {
         let Some(client) = &self.traces else {
             return Ok(());
         };
-        let mut pieces = Pieces::default();
-        pieces.send(spans, resource, &mut |body| post_spans(client, body));
-        pieces.result()
+        let post = &mut |body: &[u8]| post_spans(client, body);
+        self.body.send_users(spans, resource, post)
     }
 
     fn export_metrics(

@@ -1,11 +1,5 @@
-//! How a batch that is too large for one request is sent in several, and what became of it.
+//! What became of a batch that was too large for one request and was sent in several.
 
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
-use prost::Message;
-
-use super::body::Post;
-use super::encode;
 use crate::export::exporter::ExportError;
 
 /// Collectors refuse what is larger, and then all of it.
@@ -20,21 +14,6 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Sends spans in one request if that is small enough, else each half by itself. One span
-    /// that is too large is still sent: some collectors take it. A piece that fails takes no
-    /// other with it.
-    pub(super) fn send(&mut self, spans: &[SpanData], resource: &Resource, post: &mut Post<'_>) {
-        let request = encode::spans(spans, resource);
-        if spans.len() < 2 || request.encoded_len() < MOST_BYTES {
-            let result = post(&request.encode_to_vec());
-            return self.note(spans.len() as u64, result);
-        }
-        drop(request);
-        let (first, second) = spans.split_at(spans.len() / 2);
-        self.send(first, resource, post);
-        self.send(second, resource, post);
-    }
-
     /// A piece of so many spans was sent, with this result.
     pub(super) fn note(&mut self, size: u64, result: Result<(), ExportError>) {
         self.sent += size;

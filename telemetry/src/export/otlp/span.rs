@@ -15,12 +15,13 @@
 
 use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::{self as proto, Span, SpanFlags, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{self as proto, Span, status::StatusCode};
 use opentelemetry_proto::transform::common::tonic::Attributes;
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prost::Message;
 
-use super::long::{MOST_CHARACTERS, shorten};
+use super::identity::{self, Identity, PARENT, id};
+use super::long::MOST_CHARACTERS;
+use super::user;
 use super::wire::{NumberKey, Pen, SmallKeys, Wire};
 use crate::export::calendar::Calendar;
 use crate::export::length::shorten_all;
@@ -73,9 +74,6 @@ enum Form {
     /// By `SpanData`.
     Long,
 }
-
-/// The lengths of outer messages have 28 bits.
-const MOST_BYTES_OF_A_SPAN: usize = 1 << 27;
 
 /// What a span may take beside what is common to many: 62 bytes of ids and times, 15 numbers of at
 /// most 37, a link of 35, a name of 117.
@@ -200,9 +198,9 @@ fn write_short(
     let start = pen.end();
     let ledger = Ledger::of(record, calendar.scale());
     let begun = calendar.nanos(record.start);
-    pen.put(head(record, begun, begun.saturating_add(ledger.length)));
+    pen.put(identity(record, begun, begun.saturating_add(ledger.length)).fields());
     if record.parent_span_id != SpanId::INVALID {
-        pen.put(id_field(0x22, record.parent_span_id));
+        pen.put(id(PARENT, record.parent_span_id));
     }
     pen.append(common);
     numbers(&mut pen, record, &ledger, is_blocking);
@@ -217,45 +215,15 @@ fn write_short(
     wire.wrote(end);
 }
 
-/// `trace_id`, `span_id`, `flags`, `start_time_unix_nano`, `end_time_unix_nano`.
 #[inline(always)]
-fn head(record: &SpanRecord, start: u64, end: u64) -> [u8; 52] {
-    let mut head = [0; 52];
-    head[..18].copy_from_slice(&trace_field(record.trace_id.to_bytes()));
-    head[18..28].copy_from_slice(&id_field(0x12, record.span_id));
-    head[28..30].copy_from_slice(&[0x85, 0x01]);
-    head[30..34].copy_from_slice(&flags(1, record.parent_is_remote));
-    head[34] = 0x39;
-    head[35..43].copy_from_slice(&start.to_le_bytes());
-    head[43] = 0x41;
-    head[44..].copy_from_slice(&end.to_le_bytes());
-    head
-}
-
-#[inline(always)]
-fn trace_field(id: [u8; 16]) -> [u8; 18] {
-    let mut field = [0; 18];
-    field[0] = 0x0a;
-    field[1] = 16;
-    field[2..].copy_from_slice(&id);
-    field
-}
-
-#[inline(always)]
-fn id_field(tag: u8, id: SpanId) -> [u8; 10] {
-    let mut field = [0; 10];
-    field[0] = tag;
-    field[1] = 8;
-    field[2..].copy_from_slice(&id.to_bytes());
-    field
-}
-
-/// Those of the trace, and whether the other span is in another process of the system.
-#[inline(always)]
-fn flags(of_trace: u8, is_remote: bool) -> [u8; 4] {
-    let known = SpanFlags::ContextHasIsRemoteMask as u32;
-    let remote = SpanFlags::ContextIsRemoteMask as u32 * u32::from(is_remote);
-    (u32::from(of_trace) | known | remote).to_le_bytes()
+fn identity(record: &SpanRecord, start: u64, end: u64) -> Identity {
+    Identity {
+        trace_id: record.trace_id,
+        span_id: record.span_id,
+        flags: identity::flags(1, record.parent_is_remote),
+        start,
+        end,
+    }
 }
 
 /// As `measures` of `span_data`, in its order.
@@ -297,12 +265,8 @@ fn thread_name(pen: &mut Pen<'_>, name: &str) {
 
 /// The link to a spawner that is not the parent.
 fn link(pen: &mut Pen<'_>, spawner: &Spawner) {
-    let context = spawner.span_context();
     pen.put([0x6a, 33]);
-    pen.put(trace_field(context.trace_id().to_bytes()));
-    pen.put(id_field(0x12, context.span_id()));
-    pen.put([0x35]);
-    pen.put(flags(context.trace_flags().to_u8(), context.is_remote()));
+    pen.put(identity::link(&spawner.span_context()));
 }
 
 #[cold]
@@ -312,28 +276,7 @@ fn write_long(
     calendar: &Calendar,
     converter: &mut Converter,
 ) {
-    let mut span = converter.convert(record, calendar);
-    shorten(&mut span);
-    let mut message = Span::from(span).encode_to_vec();
-    if message.len() > MOST_BYTES_OF_A_SPAN {
-        // Nobody would take it, and its length does not fit: what it says of the process does.
-        message = Span::from(bare(converter.convert(record, calendar))).encode_to_vec();
-    }
-    let open = wire.begin(SPAN);
-    wire.append(&message);
-    wire.close(open);
-}
-
-/// A span without all that users can add to it.
-fn bare(mut span: SpanData) -> SpanData {
-    let dropped = span.attributes.len() as u32;
-    span.attributes.clear();
-    span.dropped_attributes_count = span.dropped_attributes_count.saturating_add(dropped);
-    span.events = SpanEvents::default();
-    span.links = SpanLinks::default();
-    span.name = "".into();
-    span.status = Status::Unset;
-    span
+    user::write(wire, &converter.convert(record, calendar));
 }
 
 #[cfg(test)]

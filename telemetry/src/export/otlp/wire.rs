@@ -39,8 +39,13 @@ impl Wire {
     /// Takes back what was written behind `end`, and returns it.
     pub(super) fn take_back(&mut self, end: usize) -> Vec<u8> {
         let taken = self.bytes[end..self.end].to_vec();
-        self.end = end;
+        self.cut(end);
         taken
+    }
+
+    /// Takes back what was written behind `end`.
+    pub(super) fn cut(&mut self, end: usize) {
+        self.end = end;
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
@@ -89,12 +94,48 @@ impl Wire {
         let varint = [byte(0) | 0x80, byte(1) | 0x80, byte(2) | 0x80, byte(3)];
         self.bytes[start - 4..start].copy_from_slice(&varint);
     }
+
+    /// As [`begin`](Wire::begin), for a message that is most likely shorter than 16 kB.
+    #[inline]
+    pub(super) fn begin_short(&mut self, field: u8) -> OpenShort {
+        let mut pen = self.pen(3);
+        pen.put([field, 0, 0]);
+        self.end = pen.end();
+        OpenShort(self.end)
+    }
+
+    /// Fills the length in, whatever it is.
+    #[inline]
+    pub(super) fn close_short(&mut self, OpenShort(start): OpenShort) {
+        let length = self.end - start;
+        if length >= 1 << 14 {
+            return self.close_long(start, length);
+        }
+        let varint = [(length & 0x7f) as u8 | 0x80, (length >> 7) as u8];
+        self.bytes[start - 2..start].copy_from_slice(&varint);
+    }
+
+    /// Moves what was written, to make room for a length of more than two bytes.
+    #[cold]
+    fn close_long(&mut self, start: usize, length: usize) {
+        let (varint, bytes) = varint(length as u64);
+        let place = start - 2;
+        let end = self.pen(bytes).end() + bytes - 2;
+        self.bytes.copy_within(start..self.end, place + bytes);
+        self.bytes[place..place + bytes].copy_from_slice(&varint.to_le_bytes()[..bytes]);
+        self.end = end;
+    }
 }
 
 /// Where a message begins whose length is to be filled in.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open(usize);
+
+/// As [`Open`], with less room for the length.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenShort(usize);
 
 /// Writes into room that was reserved.
 pub(super) struct Pen<'a> {
@@ -123,6 +164,38 @@ impl Pen<'_> {
         let room = self.bytes.get_mut(self.end..self.end + N);
         let room = room.and_then(|room| room.as_mut_array());
         room.expect("it was reserved")
+    }
+
+    #[inline(always)]
+    pub(super) fn varint(&mut self, number: u64) {
+        if number < 1 << 7 {
+            return self.put([number as u8]);
+        }
+        let (varint, length) = varint(number);
+        *self.next() = varint.to_le_bytes();
+        self.end += length;
+    }
+
+    #[inline(always)]
+    pub(super) fn length(&mut self, length: usize) {
+        self.varint(length as u64);
+    }
+
+    /// A field that is a text.
+    #[inline(always)]
+    pub(super) fn text(&mut self, field: u8, text: &str) {
+        self.put([field]);
+        self.length(text.len());
+        self.append(text.as_bytes());
+    }
+
+    /// A field that is a number, unless that is zero.
+    #[inline(always)]
+    pub(super) fn count(&mut self, field: u8, number: u32) {
+        if number > 0 {
+            self.put([field]);
+            self.varint(number.into());
+        }
     }
 
     /// An attribute whose value is a number that is not negative.
@@ -275,6 +348,26 @@ fn varint(number: u64) -> (u128, usize) {
     (u128::from(spread | more), length as usize)
 }
 
+/// How many bytes a number has as a varint.
+#[inline(always)]
+pub(super) fn length_of_varint(number: u64) -> usize {
+    let bits = u64::BITS - (number | 1).leading_zeros();
+    // By seven, rounded up, as in `varint`.
+    ((bits * 9 + 64) / 64) as usize
+}
+
+/// How many bytes a field has that is of so many bytes itself.
+#[inline(always)]
+pub(super) fn length_of_field(length: usize) -> usize {
+    1 + length_of_varint(length as u64) + length
+}
+
+/// How many bytes a field has that is a text.
+#[inline(always)]
+pub(super) fn length_of_text(text: &str) -> usize {
+    length_of_field(text.len())
+}
+
 #[cold]
 fn long_varint(mut number: u64) -> (u128, usize) {
     let (mut varint, mut length) = (0, 0);
@@ -299,6 +392,7 @@ mod tests {
             prost::encoding::encode_varint(number, &mut expected);
             let (varint, length) = varint(number);
             assert_eq!(varint.to_le_bytes()[..length], expected, "{number:#x}");
+            assert_eq!(length_of_varint(number), length, "{number:#x}");
         }
     }
 
@@ -316,5 +410,22 @@ mod tests {
         }
         assert_eq!(wire.take_back(302), [7, 7, 7]);
         assert_eq!(wire.end(), 302);
+    }
+
+    #[test]
+    fn lengths_of_any_size_are_filled_in_where_there_was_room_for_a_short_one() {
+        let around = [7, 14, 21].map(|bit| [(1 << bit) - 1, 1 << bit]);
+        for length in around.into_iter().flatten().chain([0, 1, 5 << 20]) {
+            let mut wire = Wire::default();
+            wire.append(b"before");
+            let open = wire.begin_short(0x12);
+            let bytes: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+            wire.append(&bytes);
+            wire.close_short(open);
+            wire.append(b"behind");
+            let mut read = wire.written().strip_prefix(b"before\x12").unwrap();
+            assert_eq!(prost::encoding::decode_varint(&mut read), Ok(length as u64));
+            assert_eq!(read.strip_suffix(b"behind"), Some(&bytes[..]));
+        }
     }
 }

@@ -9,6 +9,7 @@ use proptest::strategy::ValueTree;
 use telemetry_rt_clock::Ticks;
 
 use super::*;
+use crate::export::otlp::user::tests::shorten;
 use crate::export::{InMemory, Otel};
 use crate::record::{Lineage, Meta, Recorder, Spawning};
 
