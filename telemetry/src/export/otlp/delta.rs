@@ -91,7 +91,11 @@ impl Delta {
         point.exemplars.retain(|exemplar| exemplar.time >= start);
         if let Some(seen) = seen {
             point.count = now.count.saturating_sub(seen.count);
-            point.sum = (now.sum - seen.sum).max(0.0);
+            point.sum = now.sum - seen.sum;
+            // Of what was never negative only rounding could be.
+            if now.min.is_none_or(|min| min >= 0.0) {
+                point.sum = point.sum.max(0.0);
+            }
             // The extremes are those of all time, not of this period.
             (point.min, point.max) = (None, None);
             for (bucket, seen) in point.buckets.iter_mut().zip(&seen.buckets) {
@@ -125,17 +129,35 @@ fn difference(now: Number, seen: Number) -> Number {
     }
 }
 
-/// Attributes come in the same order each time, so their text tells points apart.
+/// Attributes come in the same order each time, so their text tells points apart. All that tells two
+/// instruments apart is in it but one thing: whether a histogram's values are whole.
 fn key(metric: &Metric, attributes: &[KeyValue]) -> String {
-    let scope = &metric.scope;
-    let version = scope.version().unwrap_or_default();
-    let of_scope: Vec<&KeyValue> = scope.attributes().collect();
-    format!(
-        "{} {version} {of_scope:?} {} {} {attributes:?}",
-        scope.name(),
-        metric.name,
-        metric.unit
-    )
+    let Metric {
+        scope,
+        name,
+        description,
+        unit,
+        data,
+    } = metric;
+    let kind = kind(data);
+    format!("{scope:?} {name:?} {description:?} {unit:?} {kind} {attributes:?}")
+}
+
+fn kind(data: &MetricData) -> &'static str {
+    let is_whole = |points: &[NumberPoint]| {
+        let first = points.first();
+        first.is_none_or(|point| matches!(point.value, Number::Int(_)))
+    };
+    match data {
+        MetricData::Histogram { .. } => "histogram",
+        MetricData::Sum { monotonic, points } => match (monotonic, is_whole(points)) {
+            (true, true) => "counter of wholes",
+            (true, false) => "counter",
+            (false, true) => "sum of wholes",
+            (false, false) => "sum",
+        },
+        MetricData::Gauge { .. } => "gauge",
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +224,65 @@ mod tests {
             panic!("a histogram stays a histogram");
         };
         assert_eq!(points[0].exemplars, [exemplar_at(15)]);
+    }
+
+    #[test]
+    fn a_sum_of_values_below_zero_may_fall() {
+        let degrees = |count, sum, time| Metric {
+            data: MetricData::Histogram {
+                bounds: Arc::new([]),
+                points: vec![HistogramPoint {
+                    attributes: Vec::new(),
+                    start: UNIX_EPOCH,
+                    time,
+                    count,
+                    sum,
+                    min: Some(-20.0),
+                    max: Some(8.0),
+                    buckets: vec![count],
+                    exemplars: Vec::new(),
+                }],
+            },
+            ..self::count(0, time)
+        };
+        let mut delta = Delta::default();
+        delta.acknowledge(&[degrees(1, 8.0, UNIX_EPOCH)]);
+        let MetricData::Histogram { points, .. } =
+            &delta.since(&[degrees(2, -12.0, UNIX_EPOCH)])[0].data
+        else {
+            panic!("a histogram stays a histogram");
+        };
+        assert_eq!((points[0].count, points[0].sum), (1, -20.0));
+    }
+
+    #[test]
+    fn metrics_of_one_name_that_differ_in_anything_are_not_taken_for_each_other() {
+        let metrics = |value| {
+            let of = |value, change: fn(&mut Metric)| {
+                let mut metric = count(value, UNIX_EPOCH);
+                change(&mut metric);
+                metric
+            };
+            let scope = |schema| {
+                let scope = opentelemetry::InstrumentationScope::builder("shop");
+                scope.with_schema_url(schema).build()
+            };
+            let first = of(value, |_| ());
+            let described = of(value + 10, |metric| metric.description = "other".into());
+            let mut later = of(value + 20, |_| ());
+            later.scope = scope("https://example.com/2");
+            let mut earlier = of(value + 30, |_| ());
+            earlier.scope = scope("https://example.com/1");
+            [first, described, later, earlier]
+        };
+        let mut delta = Delta::default();
+        delta.acknowledge(&metrics(1));
+        for metric in delta.since(&metrics(3)) {
+            let MetricData::Sum { points, .. } = &metric.data else {
+                panic!("a sum stays a sum");
+            };
+            assert_eq!(points[0].value, Number::Int(2), "{metric:?}");
+        }
     }
 
     fn exemplar_at(seconds: u64) -> Exemplar {
