@@ -540,6 +540,38 @@ fn a_callback_may_make_instruments_and_ask_for_metrics() {
 }
 
 #[test]
+fn a_total_that_was_read_earlier_and_said_later_does_not_count() {
+    let otel = Otel::disabled();
+    let recorder = Recorder::new(otel.recorder_config(1));
+    let share = Share::without_pipeline(&otel);
+    let source = share.source(&recorder);
+    let total = Arc::new(AtomicU64::new(5));
+    let read = Arc::clone(&total);
+    let (late, has_read) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let may_go_on = std::sync::Mutex::new(may_go_on);
+    let _counter = share
+        .meter(shop())
+        .u64_observable_counter("read")
+        .with_callback(move |counter| {
+            let value = read.load(Ordering::Relaxed);
+            if value == 5 {
+                late.send(()).unwrap();
+                may_go_on.lock().unwrap().recv().unwrap();
+            }
+            counter.observe(value, &[]);
+        })
+        .build();
+    let other = source.clone();
+    let other = std::thread::spawn(move || lines(&other.collect()));
+    has_read.recv().unwrap();
+    total.store(6, Ordering::Relaxed);
+    assert_eq!(lines(&source.collect()), ["read{}=6"]);
+    go_on.send(()).unwrap();
+    assert_eq!(other.join().unwrap(), ["read{}=6"]);
+}
+
+#[test]
 fn without_a_pipeline_metrics_can_be_asked_for() {
     let otel = Otel::disabled();
     let recorder = Recorder::new(otel.recorder_config(1));

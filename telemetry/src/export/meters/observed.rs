@@ -4,6 +4,10 @@
 //! an instrument waits for itself, and one that panics poisons all that there is. Here they run
 //! first, and hold nobody up but who asked; what they say is kept, and repeated by a callback of
 //! ours when the SDK asks. One that panics has said what it said until then; the others go on.
+//!
+//! Two may ask at the same time, a scrape and the exporting thread. Of two runs that overlap the one
+//! that ends first counts, and the other is forgotten: it may have read its total earlier and say so
+//! later, and a total that falls is one that has begun anew, to all who read it.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -40,7 +44,18 @@ struct Instrument<T> {
 
 /// What they said last. The SDK has this, and not the callbacks: what these hold is let go when
 /// the runtime ends.
-struct Said<T>(Mutex<Vec<(T, Vec<KeyValue>)>>);
+struct Said<T>(Mutex<Last<T>>);
+
+struct Last<T> {
+    /// How many runs have counted.
+    runs: u64,
+    values: Values<T>,
+}
+
+type Values<T> = Vec<(T, Vec<KeyValue>)>;
+
+/// Where callbacks say it.
+struct Hearing<T>(Mutex<Values<T>>);
 
 impl Default for Observed {
     fn default() -> Observed {
@@ -55,6 +70,21 @@ thread_local! {
     static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// This thread runs callbacks. Ends when dropped, by a panic of the hook for warnings as well.
+struct Asking;
+
+impl Asking {
+    fn begin() -> Option<Asking> {
+        (!ASKING.replace(true)).then_some(Asking)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        ASKING.set(false);
+    }
+}
+
 impl Observed {
     /// Keeps callbacks, and returns what the SDK is to call instead.
     pub(super) fn add<T: Copy + Send + 'static>(
@@ -62,7 +92,7 @@ impl Observed {
         name: Cow<'static, str>,
         callbacks: Vec<Callback<T>>,
     ) -> impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static {
-        let said = Arc::new(Said(Mutex::default()));
+        let said = Arc::new(Said::default());
         let instrument = Arc::new(Instrument {
             name,
             callbacks,
@@ -84,14 +114,13 @@ impl Observed {
 
     /// Runs all callbacks. One that asks for metrics itself gets what was said before.
     pub(super) fn run(&self) {
-        if ASKING.replace(true) {
+        let Some(_asking) = Asking::begin() else {
             return;
-        }
+        };
         let instruments = self.instruments.lock().clone();
         for instrument in instruments.iter().flatten() {
             instrument.ask();
         }
-        ASKING.set(false);
     }
 
     /// Drops all callbacks.
@@ -103,14 +132,15 @@ impl Observed {
 
 impl<T: Copy + Send + 'static> Ask for Instrument<T> {
     fn ask(&self) {
-        let hearing = Said(Mutex::default());
+        let before = self.said.runs();
+        let hearing = Hearing(Mutex::default());
         for callback in &self.callbacks {
             let run = catch_unwind(AssertUnwindSafe(|| callback(&hearing)));
             if let Err(payload) = run {
                 self.warn_of(&*payload);
             }
         }
-        *self.said.0.lock() = hearing.0.into_inner();
+        self.said.keep(hearing.0.into_inner(), before);
     }
 }
 
@@ -128,15 +158,37 @@ impl<T> Instrument<T> {
     }
 }
 
-impl<T: Copy + Send> AsyncInstrument<T> for Said<T> {
+impl<T: Copy + Send> AsyncInstrument<T> for Hearing<T> {
     fn observe(&self, value: T, attributes: &[KeyValue]) {
         self.0.lock().push((value, attributes.to_vec()));
     }
 }
 
-impl<T: Copy + Send> Said<T> {
+impl<T> Default for Said<T> {
+    fn default() -> Said<T> {
+        Said(Mutex::new(Last {
+            runs: 0,
+            values: Vec::new(),
+        }))
+    }
+}
+
+impl<T: Copy> Said<T> {
+    fn runs(&self) -> u64 {
+        self.0.lock().runs
+    }
+
+    /// Takes what was said, unless another run has counted since there were `before`.
+    fn keep(&self, values: Values<T>, before: u64) {
+        let mut last = self.0.lock();
+        if last.runs == before {
+            last.runs += 1;
+            last.values = values;
+        }
+    }
+
     fn repeat_to(&self, instrument: &dyn AsyncInstrument<T>) {
-        for (value, attributes) in &*self.0.lock() {
+        for (value, attributes) in &self.0.lock().values {
             instrument.observe(*value, attributes);
         }
     }
