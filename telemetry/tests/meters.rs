@@ -343,6 +343,7 @@ fn prometheus_shows_metrics_of_one_name_together_and_their_scopes_as_labels() {
     assert_eq!(of("twins{").len(), 3, "{:?}", of("twins"));
     assert_eq!(of("# TYPE twins"), ["# TYPE twins gauge"]);
     assert_eq!(warnings("twins of the scope").len(), 1);
+    assert_eq!(warnings("twins has two series").len(), 1);
     assert_eq!(
         of("size"),
         [

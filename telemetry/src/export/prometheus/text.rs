@@ -7,14 +7,16 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 
-use super::families::{Family, families};
+use super::families::{Family, Kind, families};
 use super::names;
 use super::negotiate::Format;
+use crate::export::diagnostics::warn;
 use crate::export::metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 
 /// All metrics, and what is said about the program.
@@ -63,7 +65,8 @@ impl Page {
         self.line(format_args!("target_info{{{}}} 1", labels(attributes)));
     }
 
-    /// A series that another one has the labels of is left out: a page with both would be refused.
+    /// A series that another one has the labels of is left out, and a warning says so, once: a page
+    /// with both would be refused.
     fn family(&mut self, family: &Family<'_>) {
         let description = &family.metrics[0].description;
         self.head(family, description);
@@ -71,8 +74,12 @@ impl Page {
         for metric in &family.metrics {
             let scope = labels_of_scope(&metric.scope);
             let mut is_new = |attributes: &[KeyValue]| {
-                let labels = labels_of(attributes, &scope);
-                seen.insert(labels.clone()).then_some(labels)
+                let labels = labels_of(attributes, &scope, family.kind);
+                let is_new = seen.insert(labels.clone());
+                if !is_new {
+                    warn_of_twins(&family.name, &labels);
+                }
+                is_new.then_some(labels)
             };
             match &metric.data {
                 MetricData::Histogram { bounds, points } => {
@@ -171,12 +178,31 @@ fn labels_of_scope(scope: &InstrumentationScope) -> Vec<(String, Cow<'_, str>)> 
 }
 
 /// The attributes of a point, and the scope of its metric.
-fn labels_of(attributes: &[KeyValue], scope: &[(String, Cow<'_, str>)]) -> String {
+fn labels_of(attributes: &[KeyValue], scope: &[(String, Cow<'_, str>)], kind: Kind) -> String {
     let scope = scope.iter();
     let scope = scope.map(|(key, value)| (key.as_str(), Cow::Borrowed(&**value)));
     let own = attributes.iter();
-    let own = own.map(|attribute| (attribute.key.as_str(), attribute.value.as_str()));
+    let own = own.map(|attribute| (own_key(attribute, kind), attribute.value.as_str()));
     labels(own.chain(scope))
+}
+
+/// `le` is the bound of a bucket, and a page is refused in whole for a series that has it twice.
+fn own_key(attribute: &KeyValue, kind: Kind) -> &str {
+    match (kind, attribute.key.as_str()) {
+        (Kind::Histogram, "le") => "key_le",
+        (_, key) => key,
+    }
+}
+
+fn warn_of_twins(family: &str, labels: &str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    // Relaxed: it only keeps the warning from being said twice.
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        warn(format_args!(
+            "exporter prometheus: {family} has two series with the labels {labels}: the latter is \
+             not shown; the same goes for others like it, and is said once"
+        ));
+    }
 }
 
 /// `name="value",…`. Values of attributes whose names become the same are joined.
@@ -412,6 +438,55 @@ mod tests {
         ] {
             assert!(text.contains(head), "{head}{text}");
         }
+    }
+
+    #[test]
+    fn a_series_of_a_histogram_has_its_bound_once() {
+        let mut metric = durations();
+        let MetricData::Histogram { points, .. } = &mut metric.data else {
+            panic!("it is a histogram");
+        };
+        points[0].attributes = vec![KeyValue::new("le", "x")];
+        let gauge = MetricData::Gauge {
+            points: vec![point(vec![KeyValue::new("le", "x")], Number::Int(1))],
+        };
+        let metrics = [metric, self::metric("plain", "", gauge)];
+        let text = render(&metrics, &Resource::builder_empty().build(), Format::Text);
+        let of = |part: &str| text.lines().find(|line| line.starts_with(part)).unwrap();
+        assert!(of("process_duration_seconds_sum").contains("{key_le=\"x\","));
+        let bucket = of("process_duration_seconds_bucket");
+        assert!(bucket.contains("{key_le=\"x\",") && bucket.contains(",le=\"1e-06\"}"));
+        assert!(of("plain{").contains("{le=\"x\","));
+    }
+
+    #[test]
+    fn what_the_samples_of_another_are_called_is_not_shown() {
+        let one = || vec![point(Vec::new(), Number::Int(1))];
+        let gauge = |name| metric(name, "", MetricData::Gauge { points: one() });
+        let metrics = [
+            durations(),
+            metric("visits", "", sum(true, one())),
+            gauge("visits.total"),
+            gauge("process.duration.seconds.count"),
+            gauge("target"),
+            gauge("target.info"),
+            gauge("plain"),
+            metric("plain", "", sum(true, one())),
+        ];
+        let text = render(
+            &metrics,
+            &Resource::builder_empty().build(),
+            Format::OpenMetrics,
+        );
+        let heads = text.lines().filter(|line| line.starts_with("# TYPE"));
+        assert_eq!(
+            heads.collect::<Vec<_>>(),
+            [
+                "# TYPE process_duration_seconds histogram",
+                "# TYPE visits counter",
+                "# TYPE plain gauge",
+            ]
+        );
     }
 
     #[test]
