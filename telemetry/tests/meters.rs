@@ -654,6 +654,21 @@ fn instruments_outlive_the_pipeline_and_let_go_of_what_callbacks_hold() {
 }
 
 #[test]
+fn a_first_meter_after_the_end_keeps_nothing_alive() {
+    let (_, bench) = bench();
+    let share = Share::of(&bench.pipeline);
+    drop(bench);
+    let held = Arc::new(());
+    let holds = Arc::clone(&held);
+    let _gauge = share
+        .meter(shop())
+        .u64_observable_gauge("late")
+        .with_callback(move |gauge| gauge.observe(Arc::strong_count(&holds) as u64, &[]))
+        .build();
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[test]
 fn an_operator_can_switch_all_of_it_off() {
     let get = |name: &str| (name == "OTEL_SDK_DISABLED").then(|| "true".to_owned());
     let otel = Otel::from_variables(&get);

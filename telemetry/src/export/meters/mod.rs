@@ -51,6 +51,8 @@ enum Way {
     /// Ours, made when the first meter is asked for.
     Own {
         filter: ExemplarFilter,
+        /// Apart from what is made, so that a meter that comes after the end finds it closed.
+        observed: Arc<Observed>,
         made: OnceLock<Own>,
     },
     /// The application's, as long as the pipeline holds it.
@@ -66,7 +68,6 @@ struct WeakProvider(Weak<dyn MeterProvider + Send + Sync>);
 struct Own {
     provider: SdkMeterProvider,
     reader: Reader,
-    observed: Arc<Observed>,
     /// None where no exemplars are wanted.
     examples: Option<Arc<AllExamples>>,
 }
@@ -78,6 +79,7 @@ impl Meters {
             Some(given) => Way::Given(WeakProvider(Arc::downgrade(given))),
             None => Way::Own {
                 filter: otel.exemplars,
+                observed: Arc::default(),
                 made: OnceLock::new(),
             },
         };
@@ -87,8 +89,8 @@ impl Meters {
     /// Runs the callbacks of observable instruments. Not to be called with a lock held: they are
     /// users' code.
     pub(super) fn observe(&self) {
-        if let Some(own) = self.own() {
-            own.observed.run();
+        if let Way::Own { observed, .. } = &*self.0 {
+            observed.run();
         }
     }
 
@@ -99,8 +101,8 @@ impl Meters {
 
     /// The runtime has ended: callbacks are dropped, with all that they hold.
     pub(super) fn close(&self) {
-        if let Some(own) = self.own() {
-            own.observed.close();
+        if let Way::Own { observed, .. } = &*self.0 {
+            observed.close();
         }
     }
 
@@ -115,7 +117,14 @@ impl Meters {
 impl MeterProvider for Meters {
     fn meter_with_scope(&self, scope: InstrumentationScope) -> Meter {
         match &*self.0 {
-            Way::Own { filter, made } => made.get_or_init(|| Own::new(*filter)).meter(scope),
+            Way::Own {
+                filter,
+                observed,
+                made,
+            } => {
+                let own = made.get_or_init(|| Own::new(*filter));
+                own.meter(scope, Arc::clone(observed))
+            }
             Way::Given(provider) => match provider.0.upgrade() {
                 Some(provider) => provider.meter_with_scope(scope),
                 None => no_meter(scope),
@@ -137,7 +146,6 @@ impl Own {
                 .with_reader(reader.clone())
                 .build(),
             reader,
-            observed: Arc::default(),
             examples: match filter {
                 ExemplarFilter::TraceBased => Some(Arc::default()),
                 ExemplarFilter::AlwaysOff => None,
@@ -145,11 +153,11 @@ impl Own {
         }
     }
 
-    fn meter(&self, scope: InstrumentationScope) -> Meter {
+    fn meter(&self, scope: InstrumentationScope, observed: Arc<Observed>) -> Meter {
         Meter::new(Arc::new(Instruments {
             sdk: self.provider.meter_with_scope(scope.clone()),
             scope,
-            observed: Arc::clone(&self.observed),
+            observed,
             examples: self.examples.clone(),
         }))
     }
