@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceResponse,
 };
@@ -122,6 +124,17 @@ fn child_many() {
     println!("\nlost {}", logs.lost());
 }
 
+#[test]
+#[ignore = "run by others"]
+fn child_borrowed() {
+    let _logs = Logs::builder().format(Format::None).init().unwrap();
+    // As in a task of a runtime that exports nothing.
+    let none = Context::new().with_remote_span_context(SpanContext::NONE);
+    let _inside = none.attach();
+    // As in a sampler that the API calls for a new span.
+    Context::map_current(|_| tracing::info!("sampled"));
+}
+
 /// Where the record of `log` in `child_tasks` stands.
 const LOG_LINE: u32 = line!() + 17;
 
@@ -222,6 +235,19 @@ fn a_record_arrives_with_the_ids_of_its_span_and_all_that_is_known_of_it() {
     assert_eq!(body(outside), "outside");
     assert!(outside.trace_id.is_empty() && outside.span_id.is_empty());
     assert_eq!(outside.flags, 0);
+}
+
+#[test]
+fn a_sampler_may_log_where_there_is_no_span_and_there_are_no_ids() {
+    let collector = Collector::answering("200 OK", Vec::new());
+    let variables = [(ENDPOINT, &*collector.url), ("OTEL_SERVICE_NAME", "shop")];
+    run("child_borrowed", &variables);
+    let posted = collector.rest();
+    let records = records(&posted);
+    let (_, record) = &records[0];
+    assert_eq!((records.len(), body(record)), (1, "sampled"));
+    assert!(record.trace_id.is_empty() && record.span_id.is_empty());
+    assert!(record.observed_time_unix_nano >= record.time_unix_nano);
 }
 
 #[test]

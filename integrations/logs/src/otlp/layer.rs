@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use opentelemetry::Context as OtelContext;
 use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
-use opentelemetry_sdk::logs::SdkLoggerProvider;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -37,8 +36,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    pub fn new(provider: SdkLoggerProvider, account: Arc<Account>) -> Bridge {
-        let loggers = Loggers::new(provider, account.clone());
+    pub fn new(loggers: Loggers) -> Bridge {
+        let account = loggers.account.clone();
         let inner = OpenTelemetryTracingBridge::builder(&loggers)
             .with_tracing_span_attributes(TracingSpanAttributes::all());
         Bridge {

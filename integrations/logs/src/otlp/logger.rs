@@ -11,21 +11,18 @@ use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity}
 use opentelemetry::time::now;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, InstrumentationScope, Key, SpanId, TraceFlags, TraceId};
-use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use tracing::Metadata;
 
 use super::account::Account;
+use super::batches::Batches;
 use super::layer::metadata_in_hand;
 
 pub struct Loggers {
-    provider: SdkLoggerProvider,
-    account: Arc<Account>,
-}
-
-impl Loggers {
-    pub fn new(provider: SdkLoggerProvider, account: Arc<Account>) -> Loggers {
-        Loggers { provider, account }
-    }
+    pub provider: SdkLoggerProvider,
+    /// Those that the provider writes into.
+    pub batches: Batches,
+    pub account: Arc<Account>,
 }
 
 impl LoggerProvider for Loggers {
@@ -33,7 +30,9 @@ impl LoggerProvider for Loggers {
 
     fn logger_with_scope(&self, scope: InstrumentationScope) -> Door {
         Door {
-            logger: self.provider.logger_with_scope(scope),
+            logger: self.provider.logger_with_scope(scope.clone()),
+            scope,
+            batches: self.batches.clone(),
             account: self.account.clone(),
         }
     }
@@ -42,7 +41,19 @@ impl LoggerProvider for Loggers {
 /// Lets a record into the queue if there is room for it.
 pub struct Door {
     logger: SdkLogger,
+    scope: InstrumentationScope,
+    batches: Batches,
     account: Arc<Account>,
+}
+
+impl Door {
+    /// Past the SDK's logger, which would write the zeros of a span that is none. An empty context
+    /// for its time is no way: samplers and processors of spans are called while the API has the
+    /// current context borrowed, and to attach another is a panic there. They may log.
+    fn emit_without_ids(&self, mut record: SdkLogRecord) {
+        record.set_observed_timestamp(now());
+        self.batches.emit(&mut record, &self.scope);
+    }
 }
 
 impl Logger for Door {
@@ -66,11 +77,7 @@ impl Logger for Door {
             return;
         }
         match stands_in_nothing() {
-            true => {
-                // The SDK would write the zeros of a span that is none.
-                let _no_span = Context::new().attach();
-                self.logger.emit(record.record);
-            }
+            true => self.emit_without_ids(record.record),
             false => self.logger.emit(record.record),
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! layer.rs     takes records of `tracing`; the work is `opentelemetry-appender-tracing`'s
 //! logger.rs    what that writes into: names of the conventions, and the door of the queue
+//! batches.rs   the SDK's, which the logger writes into past its provider, too
 //! account.rs   how many records are where, and how many are lost
 //! exporter.rs  what the thread of the SDK's batches calls; the work is `opentelemetry-otlp`'s
 //! client.rs    one request, by `ureq`
@@ -14,6 +15,7 @@
 //! let in than there is room for, and the queue behind it is never full.
 
 mod account;
+mod batches;
 mod client;
 mod exporter;
 mod layer;
@@ -33,14 +35,17 @@ use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, SdkLoggerPr
 use telemetry_rt::__private::warn;
 
 use account::Account;
+use batches::Batches;
 use exporter::Counted;
 use layer::Bridge;
+use logger::Loggers;
 use settings::{Endpoint, Queue};
 
 /// The way of records to a collector.
 #[derive(Debug)]
 pub struct Export {
     provider: SdkLoggerProvider,
+    batches: Batches,
     account: Arc<Account>,
 }
 
@@ -51,8 +56,10 @@ impl Export {
             let queue = Queue::from_variables();
             let account = Arc::new(Account::new(queue.size));
             let exporter = Counted::new(&endpoint, account.clone())?;
+            let batches = batches(exporter, &queue, &resource);
             Ok(Export {
-                provider: provider(exporter, &queue, resource),
+                provider: provider(batches.clone(), resource),
+                batches,
                 account,
             })
         });
@@ -62,7 +69,11 @@ impl Export {
     }
 
     pub fn layer(&self) -> Bridge {
-        Bridge::new(self.provider.clone(), self.account.clone())
+        Bridge::new(Loggers {
+            provider: self.provider.clone(),
+            batches: self.batches.clone(),
+            account: self.account.clone(),
+        })
     }
 
     pub fn lost(&self) -> u64 {
@@ -88,14 +99,18 @@ impl Export {
     }
 }
 
-fn provider(exporter: Counted, queue: &Queue, resource: Resource) -> SdkLoggerProvider {
+fn batches(exporter: Counted, queue: &Queue, resource: &Resource) -> Batches {
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(queue.size)
         .with_max_export_batch_size(queue.batch)
         .with_scheduled_delay(queue.delay);
     let processor = BatchLogProcessor::builder(exporter).with_batch_config(config.build());
+    Batches::new(processor.build(), resource)
+}
+
+fn provider(batches: Batches, resource: Resource) -> SdkLoggerProvider {
     SdkLoggerProvider::builder()
         .with_resource(resource)
-        .with_log_processor(processor.build())
+        .with_log_processor(batches)
         .build()
 }
