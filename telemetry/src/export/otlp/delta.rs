@@ -76,7 +76,7 @@ impl Delta {
                 points: points
                     .iter()
                     .map(|point| self.sum_since(metric, point))
-                    .filter(|point| point.value != Number::Int(0))
+                    .filter(|point| !is_zero(point.value))
                     .collect(),
             },
             other => other.clone(),
@@ -126,6 +126,13 @@ fn difference(now: Number, seen: Number) -> Number {
         (Number::Float(now), Number::Float(seen)) if now >= seen => Number::Float(now - seen),
         // What a callback observes may begin anew. A point does not change its type.
         (now, _) => now,
+    }
+}
+
+fn is_zero(value: Number) -> bool {
+    match value {
+        Number::Int(value) => value == 0,
+        Number::Float(value) => value == 0.0,
     }
 }
 
@@ -196,6 +203,23 @@ mod tests {
             panic!("a sum stays a sum");
         };
         assert_eq!((points[0].start, points[0].value), (early, Number::Int(2)));
+    }
+
+    #[test]
+    fn what_has_not_changed_is_left_out() {
+        for value in [Number::Int(3), Number::Float(0.5)] {
+            let mut metric = count(0, UNIX_EPOCH);
+            let MetricData::Sum { points, .. } = &mut metric.data else {
+                panic!("it is a sum");
+            };
+            points[0].value = value;
+            let mut delta = Delta::default();
+            delta.acknowledge(std::slice::from_ref(&metric));
+            let MetricData::Sum { points, .. } = &delta.since(&[metric])[0].data else {
+                panic!("a sum stays a sum");
+            };
+            assert_eq!(*points, [], "{value:?}");
+        }
     }
 
     #[test]
