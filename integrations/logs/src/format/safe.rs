@@ -21,7 +21,7 @@ impl Write for Safe<'_> {
 fn is_unsafe(character: char) -> bool {
     let turns = matches!(
         character,
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     );
     character.is_control() || turns
 }
@@ -37,6 +37,7 @@ mod tests {
             ("a\nb\r\n", "a\\nb\\r\\n"),
             ("\u{1b}[2J\u{7f}\u{85}", "\\u{1b}[2J\\u{7f}\\u{85}"),
             ("\u{202e}x\u{2028}", "\\u{202e}x\\u{2028}"),
+            ("1\u{61c}2", "1\\u{61c}2"),
             ("", ""),
         ] {
             let mut written = String::new();
