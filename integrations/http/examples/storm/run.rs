@@ -60,6 +60,7 @@ pub fn run(args: &Args) -> Result<Findings, Failure> {
     crowd.wait_for(STORM)?;
     thread::sleep(LAST / 4);
     let ended = server.stop()?;
+    crowd.wait_for(OVER)?;
     Ok(Findings {
         before,
         storms,
