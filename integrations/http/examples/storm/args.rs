@@ -8,11 +8,12 @@ use lexopt::{Arg, Parser, ValueExt};
 pub const HELP: &str = "\
 A server among many clients, of which some mean it ill, and the laws that hold at the end.
 
-    storm [--connections N] [--seconds S] [--seed N] [--miscount]
+    storm [--connections N] [--seconds S] [--storms N] [--seed N] [--miscount]
 
     --connections N   how many connections are kept alive by those who behave; 1000 if not said.
                       A quarter as many more come from those who do not
-    --seconds S       how long each of the two storms lasts; fractions are accepted; 5 if not said
+    --seconds S       how long each storm lasts; fractions are accepted; 5 if not said
+    --storms N        how many of them there are; 2 if not said
     --seed N          what chance does; 1 if not said
     --miscount        counts one request that there is not, to show that it is noticed: the exit
                       status is 1
@@ -27,6 +28,7 @@ pub struct Args {
     pub role: Role,
     pub connections: usize,
     pub length: Duration,
+    pub storms: usize,
     pub seed: u64,
     pub miscount: bool,
 }
@@ -47,6 +49,7 @@ pub fn parse() -> Result<Option<Args>, lexopt::Error> {
         role: Role::Server,
         connections: 1000,
         length: Duration::from_secs(5),
+        storms: 2,
         seed: 1,
         miscount: false,
     };
@@ -55,6 +58,7 @@ pub fn parse() -> Result<Option<Args>, lexopt::Error> {
             Arg::Short('h') | Arg::Long("help") => return Ok(None),
             Arg::Long("connections") => args.connections = parser.value()?.parse()?,
             Arg::Long("seconds") => args.length = seconds(parser.value()?.parse()?)?,
+            Arg::Long("storms") => args.storms = parser.value()?.parse()?,
             Arg::Long("seed") => args.seed = parser.value()?.parse()?,
             Arg::Long("miscount") => args.miscount = true,
             Arg::Value(word) if word == "clients" => {
@@ -64,8 +68,8 @@ pub fn parse() -> Result<Option<Args>, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    if args.connections == 0 {
-        return Err("--connections has to be above zero".into());
+    if args.connections == 0 || args.storms == 0 {
+        return Err("--connections and --storms have to be above zero".into());
     }
     Ok(Some(args))
 }

@@ -17,7 +17,7 @@
 //! * `server`: the server and its service; `count`: what is counted of it;
 //! * `clients`: who comes, one file for each kind of them; `crowd`: their process, seen from here;
 //! * `laws`: what has to hold; `report`: what is printed;
-//! * `process`, `descriptors`: what the operating system says and allows;
+//! * `process`, `descriptors`, `heap`: what the operating system says and allows, and what is allocated;
 //! * `args`: the command line.
 
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ mod clients;
 mod count;
 mod crowd;
 mod descriptors;
+mod heap;
 mod laws;
 mod process;
 mod report;

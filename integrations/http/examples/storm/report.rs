@@ -73,29 +73,31 @@ fn figures(text: &mut String, findings: &Findings, storm: &Storm) {
     row(text, "answers a second", format!("{per_second:.0}"));
     row(text, "live tasks in the calm", storm.calm.tasks);
     row(text, "live tasks, most", storm.peak.tasks);
+    row(text, "allocated in the calm, KiB", storm.calm.heap);
+    row(text, "allocated, most, KiB", storm.peak.heap);
+    row(text, "allocated afterwards, KiB", storm.after.heap);
     row(text, "memory in the calm, KiB", storm.calm.resident);
     row(text, "memory, most, KiB", storm.peak.resident);
     row(text, "memory afterwards, KiB", storm.after.resident);
-    let each = |resident: u64, tasks: usize| {
-        let grown = resident.saturating_sub(findings.before.resident) as f64;
-        format!("{:.1}", grown / tasks.max(1) as f64)
+    let calm = storm.calm;
+    let each = |calm: u64, before: u64| {
+        let grown = calm.saturating_sub(before) as f64;
+        format!("{:.1}", grown / calm_tasks(storm))
     };
-    let (calm, peak) = (storm.calm, storm.peak);
-    row(
-        text,
-        "KiB a connection in the calm",
-        each(calm.resident, calm.tasks),
-    );
-    row(
-        text,
-        "KiB a live task at most",
-        each(peak.resident, peak.tasks),
-    );
+    let resident = each(calm.resident, findings.before.resident);
+    row(text, "resident KiB a connection in the calm", resident);
+    let allocated = each(calm.heap as u64, findings.before.heap as u64);
+    row(text, "allocated KiB a connection in the calm", allocated);
+}
+
+fn calm_tasks(storm: &Storm) -> f64 {
+    storm.calm.tasks.max(1) as f64
 }
 
 fn server(text: &mut String, findings: &Findings) {
     let ended = &findings.ended;
     *text += "server, from its start to its end\n";
+    row(text, "allocated before, KiB", findings.before.heap);
     row(text, "memory before, KiB", findings.before.resident);
     row(text, "connections accepted", ended.report.accepted);
     row(text, "accepting failed", ended.report.accept_errors);
@@ -135,5 +137,5 @@ fn spans(text: &mut String, findings: &Findings) {
 }
 
 fn row(text: &mut String, name: &str, value: impl std::fmt::Display) {
-    let _ = writeln!(text, "  {name:<36} {value:>12}");
+    let _ = writeln!(text, "  {name:<40} {value:>12}");
 }

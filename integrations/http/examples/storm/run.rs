@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
 use crate::args::Args;
 use crate::count::total;
 use crate::crowd::{CALM, Crowd, OVER, Row, STORM};
 use crate::server::{Ended, Held, Server};
+use crate::{Failure, heap, process};
 
 /// All that is known at the end.
 pub struct Findings {
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<Findings, Failure> {
     }
     let before = server.held();
     let mut storms = Vec::new();
-    for number in 1..=2 {
+    for number in 1..=args.storms {
         eprintln!(
             "storm {number}: {} connections that are kept",
             args.connections
@@ -111,7 +111,8 @@ fn watch(server: &Server, is_over: &AtomicBool) -> Held {
     let mut peak = Held::default();
     while !is_over.load(Relaxed) {
         peak.tasks = peak.tasks.max(server.tasks());
-        peak.resident = peak.resident.max(crate::process::resident());
+        peak.resident = peak.resident.max(process::resident());
+        peak.heap = peak.heap.max(heap::live());
         thread::sleep(LOOK);
     }
     peak

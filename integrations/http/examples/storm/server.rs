@@ -20,7 +20,7 @@ use telemetry_rt_http::{Limits, Report, ServerLayer, serve};
 
 use crate::Failure;
 use crate::count::{CountingExporter, Counts, count};
-use crate::process;
+use crate::{heap, process};
 
 /// Of the answer that the deaf ask for: more than the buffers of a socket hold.
 const LARGE: usize = 8 << 20;
@@ -44,6 +44,8 @@ pub struct Held {
     pub descriptors: Option<usize>,
     /// KiB.
     pub resident: u64,
+    /// KiB that are allocated and not freed.
+    pub heap: i64,
 }
 
 /// What is known when the server has ended.
@@ -92,6 +94,7 @@ impl Server {
             tasks: self.tasks(),
             descriptors: process::descriptors(),
             resident: process::resident(),
+            heap: heap::live(),
         }
     }
 
