@@ -20,12 +20,12 @@ use telemetry_rt::net::TcpStream;
 use telemetry_rt::otel::Otel;
 use telemetry_rt::runtime::Builder;
 use telemetry_rt::task::JoinSet;
-use telemetry_rt::time::{Duration, Instant, sleep, timeout, timeout_at};
+use telemetry_rt::time::{Duration, sleep, timeout};
 
 use crate::args::Args;
 use crate::crowd::{CALM, OVER, STORM};
 use crate::{Failure, descriptors};
-use world::{Kind, World};
+use world::{Kind, Weather, World};
 
 mod dice;
 mod h2;
@@ -83,7 +83,11 @@ async fn come_and_go(world: &Arc<World>) {
     println!("{CALM}");
     sleep(QUIET).await;
     println!("{STORM}");
-    world.begin(Instant::now() + world.length);
+    world.turn(Weather::Storm);
+    sleep(world.length).await;
+    // On a machine that is slower than that the storm waits for the first of each kind.
+    let _ = timeout(ARRIVAL, world.each_kind_has_come()).await;
+    world.turn(Weather::Over);
     while clients.join_next().await.is_some() {}
     println!("{OVER}");
 }
@@ -91,7 +95,7 @@ async fn come_and_go(world: &Arc<World>) {
 /// One client, who comes again until the storm is over; then the connection is dropped as it is.
 async fn lead(world: Arc<World>, kind: Kind, mut dice: Dice) {
     if !kind.is_polite() {
-        world.begun().await;
+        world.until(Weather::Storm).await;
     }
     let mut is_on = true;
     while is_on {
@@ -108,13 +112,9 @@ async fn lead(world: Arc<World>, kind: Kind, mut dice: Dice) {
 
 /// Whether the storm was not over before.
 async fn until_the_end(world: &World, life: impl Future<Output = ()>) -> bool {
-    let end = async {
-        let end = world.begun().await;
-        let _ = timeout_at(end, std::future::pending::<()>()).await;
-    };
     telemetry_rt::select! {
         biased;
-        () = end => false,
+        () = world.until(Weather::Over) => false,
         () = life => true,
     }
 }

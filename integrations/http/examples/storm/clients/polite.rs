@@ -8,7 +8,7 @@ use telemetry_rt::time::sleep;
 
 use super::dice::Dice;
 use super::talk::{ECHO, HELLO, answer, send};
-use super::world::{Kind, World};
+use super::world::{Kind, Weather, World};
 
 pub async fn ask(
     world: Arc<World>,
@@ -18,7 +18,7 @@ pub async fn ask(
 ) -> io::Result<()> {
     exchange(&world, kind, &mut stream, HELLO).await?;
     world.arrive();
-    world.begun().await;
+    world.until(Weather::Storm).await;
     loop {
         match kind {
             Kind::Busy => {}

@@ -45,7 +45,8 @@ pub async fn go(
     Ok(())
 }
 
-/// Says that it will not say more, and then wants its answer.
+/// Says that it will not say more, and then wants its answer. By default hyper takes whoever says that
+/// for gone, so that there is an answer only for those who are quicker than that.
 pub async fn half_close(world: Arc<World>, mut stream: TcpStream) -> io::Result<()> {
     let row = world.row(Kind::HalfClosed);
     send(&mut stream, HELLO).await?;

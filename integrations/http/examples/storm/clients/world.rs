@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use telemetry_rt::sync::{Notify, watch};
-use telemetry_rt::time::{Duration, Instant};
+use telemetry_rt::time::{Duration, sleep};
 
 use crate::Failure;
 use crate::args::Args;
@@ -95,6 +95,14 @@ impl Kind {
     }
 }
 
+/// How far the storm is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weather {
+    Calm,
+    Storm,
+    Over,
+}
+
 const LEAST_OF_A_KIND: usize = 4;
 
 /// Those who are there however few others there are.
@@ -108,7 +116,7 @@ pub struct World {
     connections: usize,
     arrived: AtomicUsize,
     arrival: Notify,
-    end: watch::Sender<Option<Instant>>,
+    weather: watch::Sender<Weather>,
     rows: [Row; Kind::ALL.len()],
 }
 
@@ -142,6 +150,10 @@ impl Row {
     pub fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
+
+    fn has_come(&self) -> bool {
+        self.connections.load(Relaxed) + self.refused.load(Relaxed) > 0
+    }
 }
 
 impl World {
@@ -154,7 +166,7 @@ impl World {
             connections: args.connections,
             arrived: AtomicUsize::new(0),
             arrival: Notify::new(),
-            end: watch::channel(None).0,
+            weather: watch::channel(Weather::Calm).0,
             rows: Default::default(),
         })
     }
@@ -199,16 +211,21 @@ impl World {
         }
     }
 
-    /// The storm begins, and lasts until then.
-    pub fn begin(&self, end: Instant) {
-        self.end.send_replace(Some(end));
+    pub async fn each_kind_has_come(&self) {
+        while !self.rows.iter().all(Row::has_come) {
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Waits until the storm begins, and says when it ends.
-    pub async fn begun(&self) -> Instant {
-        let mut end = self.end.subscribe();
-        let begun = end.wait_for(Option::is_some).await;
-        begun.ok().and_then(|end| *end).unwrap_or_else(Instant::now)
+    pub fn turn(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+
+    /// Waits until it is so far.
+    pub async fn until(&self, weather: Weather) {
+        let mut now = self.weather.subscribe();
+        let reached = now.wait_for(|now| *now >= weather).await;
+        drop(reached.expect("this world has the sender"));
     }
 }
 
