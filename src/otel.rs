@@ -41,7 +41,7 @@ mod attached;
 mod libraries;
 
 pub(crate) use attached::{Attached, Closing, SCOPE, attach};
-pub use libraries::{meter, metrics, tracer};
+pub use libraries::{bindable_meter, meter, metrics, tracer};
 
 pub use telemetry_rt_telemetry::export::*;
 pub use telemetry_rt_telemetry::record::{

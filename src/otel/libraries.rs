@@ -4,7 +4,7 @@
 use opentelemetry::InstrumentationScope;
 use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry::metrics::Meter;
-use telemetry_rt_telemetry::export::{MetricSource, Otel, Share};
+use telemetry_rt_telemetry::export::{BindableMeter, MetricSource, Otel, Share};
 
 use super::attached::{Attached, of_current};
 use crate::runtime::Handle;
@@ -61,6 +61,34 @@ pub fn tracer(scope: InstrumentationScope) -> BoxedTracer {
 pub fn meter(scope: InstrumentationScope) -> Meter {
     let own = of_current(|attached| attached.share.meter(scope.clone()));
     own.unwrap_or_else(|| global::meter_with_scope(scope))
+}
+
+/// As [`meter`], for instruments whose series are bound: their attributes are said once, and a value
+/// costs a few atomic additions, a fifth of what it costs otherwise. For libraries that record the
+/// same few series with each request.
+///
+/// Where metrics go to a provider that the application gave, or to the global one, its instruments
+/// are used, at their cost. An instrument that is made here and by [`meter`] under the same name is
+/// two.
+///
+/// ```
+/// use opentelemetry::{InstrumentationScope, KeyValue};
+/// use telemetry_rt::otel::InstrumentSpec;
+///
+/// let runtime = telemetry_rt::runtime::Runtime::new().unwrap();
+/// runtime.block_on(async {
+///     let meter = telemetry_rt::otel::bindable_meter(InstrumentationScope::builder("shop").build());
+///     let spec = InstrumentSpec { name: "shop.wait", unit: "s", description: "Time in the queue." };
+///     let waits = meter.f64_histogram(spec, &[0.1, 1.0, 10.0]);
+///     let by_card = waits.bind(&[KeyValue::new("payment", "card")]);
+///     by_card.record(0.25);
+/// });
+/// let metrics = telemetry_rt::otel::metrics(runtime.handle()).collect();
+/// assert!(metrics.iter().any(|metric| metric.name == "shop.wait"));
+/// ```
+pub fn bindable_meter(scope: InstrumentationScope) -> BindableMeter {
+    let own = of_current(|attached| attached.share.bindable_meter(scope.clone()));
+    own.unwrap_or_else(|| global::meter_with_scope(scope).into())
 }
 
 /// The metrics of a runtime, its own and those of users, whether anything is exported or not; with

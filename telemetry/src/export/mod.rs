@@ -85,6 +85,10 @@ pub use env::ConfigError;
 pub use exporter::{ExportError, Exporter, Signal};
 pub use globals::{Propagator, install_globals, with_propagator};
 pub use memory::InMemory;
+pub use meters::{
+    BindableHistogram, BindableMeter, BindableUpDownCounter, BoundHistogram, BoundUpDownCounter,
+    InstrumentSpec, Measured,
+};
 pub use metric::{Exemplar, HistogramPoint, Metric, MetricData, Number, NumberPoint};
 pub use only::Only;
 pub use otel::{Otel, OtelBuilder};

@@ -10,6 +10,7 @@ use opentelemetry::global::BoxedTracer;
 use opentelemetry::metrics::{Meter, MeterProvider};
 
 use super::collect::{Books, MetricSource};
+use super::meters::BindableMeter;
 use super::otel::Otel;
 use super::pipeline::{Pipeline, Tracers};
 use crate::record::Recorder;
@@ -49,6 +50,11 @@ impl Share {
     /// that the application gave. After the end it records nowhere.
     pub fn meter(&self, scope: InstrumentationScope) -> Meter {
         self.books.meters().meter_with_scope(scope)
+    }
+
+    /// As [`meter`](Self::meter), for instruments whose series are bound.
+    pub fn bindable_meter(&self, scope: InstrumentationScope) -> BindableMeter {
+        self.books.meters().bindable(scope)
     }
 
     /// All metrics; `recorder` is the one that this is attached to.

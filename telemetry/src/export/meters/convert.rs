@@ -127,7 +127,7 @@ impl Period {
 
     /// The instrument may be younger than the runtime; the wall clock, which the SDK asks, may say
     /// that it is older, or not there yet.
-    fn from(self, start: SystemTime) -> Period {
+    pub(super) fn from(self, start: SystemTime) -> Period {
         Period {
             start: start.clamp(self.start, self.time),
             ..self

@@ -69,7 +69,7 @@ impl<T: Value> SyncInstrument<T> for Exemplified<T> {
 
 /// The current span, if it is sampled.
 #[inline]
-fn sampled_span() -> Option<(TraceId, SpanId)> {
+pub(super) fn sampled_span() -> Option<(TraceId, SpanId)> {
     if !contexts_are_alive() {
         return None;
     }
@@ -101,7 +101,7 @@ struct Place {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Example {
+pub(super) struct Example {
     value: f64,
     at: Ticks,
     span: (TraceId, SpanId),
@@ -124,11 +124,7 @@ impl Examples {
             series: series_of(attributes),
             bucket: self.bounds.partition_point(|&bound| bound < value) as u32,
         };
-        let example = Example {
-            value,
-            at: ticks(),
-            span,
-        };
+        let example = Example::now(value, span);
         let Some(mut kept) = self.kept.try_lock() else {
             return;
         };
@@ -238,8 +234,16 @@ impl Latest {
 }
 
 impl Example {
+    pub(super) fn now(value: f64, span: (TraceId, SpanId)) -> Example {
+        Example {
+            value,
+            at: ticks(),
+            span,
+        }
+    }
+
     /// Never after the time of its point: that is read off another clock.
-    fn exemplar(&self, calendar: &Calendar, latest: SystemTime) -> Exemplar {
+    pub(super) fn exemplar(&self, calendar: &Calendar, latest: SystemTime) -> Exemplar {
         let (trace_id, span_id) = self.span;
         Exemplar {
             value: self.value,

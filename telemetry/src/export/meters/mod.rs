@@ -7,6 +7,7 @@
 //!        callbacks:  observed.rs ── run before, without locks ─┘
 //!                                                              │
 //!   MetricSource::collect ◄── convert.rs ◄── a reader of ours ◄┘
+//!        └──────────────────◄── bound/ ◄── otel::bindable_meter
 //! ```
 //!
 //! The SDK aggregates, because it is what instruments of the API are made for; a reader of ours
@@ -14,6 +15,7 @@
 //! before it is asked and outside of its locks, and histograms remember exemplars, which it never
 //! has. `docs/adr/0021-meters-of-users.md` says what was rejected.
 
+mod bound;
 mod convert;
 mod examples;
 mod instruments;
@@ -38,6 +40,12 @@ use super::exemplars::ExemplarFilter;
 use super::metric::Metric;
 use super::otel::Otel;
 use super::period::Period;
+pub use bound::{
+    BindableHistogram, BindableMeter, BindableUpDownCounter, BoundHistogram, BoundUpDownCounter,
+    InstrumentSpec, Measured,
+};
+
+use bound::AllBound;
 use examples::AllExamples;
 use instruments::Instruments;
 use observed::Observed;
@@ -68,6 +76,7 @@ struct WeakProvider(Weak<dyn MeterProvider + Send + Sync>);
 struct Own {
     provider: SdkMeterProvider,
     reader: Reader,
+    bound: Arc<AllBound>,
     /// None where no exemplars are wanted.
     examples: Option<Arc<AllExamples>>,
 }
@@ -84,6 +93,17 @@ impl Meters {
             },
         };
         Meters(Arc::new(way))
+    }
+
+    /// Whose instruments have series that are bound: counted here, if meters are.
+    pub(super) fn bindable(&self, scope: InstrumentationScope) -> BindableMeter {
+        match &*self.0 {
+            Way::Own { filter, made } => {
+                let own = made.get_or_init(|| Own::new(*filter));
+                BindableMeter::own(Arc::clone(&own.bound), scope)
+            }
+            Way::Given(_) | Way::Nowhere => self.meter_with_scope(scope).into(),
+        }
     }
 
     /// Runs the callbacks of observable instruments. Not to be called with a lock held: they are
@@ -146,6 +166,7 @@ impl Own {
                 .with_reader(reader.clone())
                 .build(),
             reader,
+            bound: Arc::new(AllBound::new(filter == ExemplarFilter::TraceBased)),
             examples: match filter {
                 ExemplarFilter::TraceBased => Some(Arc::default()),
                 ExemplarFilter::AlwaysOff => None,
@@ -174,6 +195,7 @@ impl Own {
         if let Some(examples) = examples {
             examples.add_to(&mut metrics);
         }
+        metrics.extend(self.bound.metrics(period));
         metrics
     }
 }
