@@ -1,5 +1,7 @@
 //! What a value of a histogram costs who records it: the SDK's own instrument beside ours, which
 //! remembers exemplars, outside of a span, within one that is not sampled, and within one that is.
+//! Then a series that is bound, by one thread and by two at once; of two it is the time of a value of
+//! each.
 //!
 //! `cargo bench -p telemetry_rt-telemetry --features export --bench meters [-- PART]`. Each row is
 //! the best of its rounds, in nanoseconds a value.
@@ -11,7 +13,7 @@ use opentelemetry::metrics::{Histogram, MeterProvider};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
 use opentelemetry::{Context, InstrumentationScope, KeyValue, SpanId, TraceId};
 use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
-use telemetry_rt_telemetry::export::{Otel, Share};
+use telemetry_rt_telemetry::export::{BoundHistogram, InstrumentSpec, Otel, Share};
 
 const VALUES: u32 = 20_000;
 const ROUNDS: u32 = 60;
@@ -27,7 +29,7 @@ fn main() {
     let scope = InstrumentationScope::builder("bench").build();
     let sdk = provider.meter_with_scope(scope.clone());
     let sdk = sdk.f64_histogram("wait").build();
-    let own = share.meter(scope).f64_histogram("wait").build();
+    let own = share.meter(scope.clone()).f64_histogram("wait").build();
     for attributes in [0, 3, 5] {
         let set = set(attributes);
         for (name, histogram, context) in [
@@ -43,6 +45,43 @@ fn main() {
             }
         }
     }
+    let bounds: Vec<f64> = (0..14).map(f64::from).collect();
+    let spec = InstrumentSpec {
+        name: "bound",
+        unit: "s",
+        description: "",
+    };
+    let histogram = share.bindable_meter(scope).f64_histogram(spec, &bounds);
+    let series = histogram.bind(&set(5));
+    for threads in [1, 2] {
+        for (name, context) in [
+            ("no span", Context::new()),
+            ("not sampled", within(TraceFlags::default())),
+            ("sampled", within(TraceFlags::SAMPLED)),
+        ] {
+            let row = format!("bound, {name}, {threads} threads");
+            if row.contains(&part) {
+                println!(
+                    "{row:<34}{:>7.1}",
+                    best_of_threads(&series, threads, &context)
+                );
+            }
+        }
+    }
+}
+
+/// Of one of the threads, while the others do the same.
+fn best_of_threads(series: &BoundHistogram<f64>, threads: usize, context: &Context) -> f64 {
+    let record = || {
+        let _inside = context.clone().attach();
+        best_of(|value| series.record(black_box(value)))
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(record)).collect();
+        let own = record();
+        let others = others.into_iter().map(|other| other.join().unwrap());
+        others.fold(own, f64::max)
+    })
 }
 
 fn set(attributes: usize) -> Vec<KeyValue> {
@@ -67,10 +106,14 @@ fn within(flags: TraceFlags) -> Context {
 }
 
 fn best(histogram: &Histogram<f64>, set: &[KeyValue]) -> f64 {
+    best_of(|value| histogram.record(black_box(value), black_box(set)))
+}
+
+fn best_of(record: impl Fn(f64)) -> f64 {
     let round = || {
         let start = Instant::now();
         for value in 0..VALUES {
-            histogram.record(black_box(f64::from(value % 100)), black_box(set));
+            record(f64::from(value % 100));
         }
         start.elapsed().as_secs_f64() * 1e9 / f64::from(VALUES)
     };

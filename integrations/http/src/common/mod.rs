@@ -6,6 +6,7 @@ pub(crate) mod instruments;
 pub(crate) mod method;
 pub(crate) mod patterns;
 pub(crate) mod redact;
+pub(crate) mod series;
 pub(crate) mod text;
 pub(crate) mod warn;
 pub(crate) mod well_formed;

@@ -21,7 +21,7 @@ use telemetry_rt::time::Instant;
 use super::attributes::{Kind, span_name};
 use super::config::Config;
 use super::hooks::{Hooks, Sent};
-use super::metrics::Ended;
+use super::metrics::{Ended, Measured};
 use super::route::{self, Route};
 use super::telemetry::Telemetry;
 use crate::common::text::bounded;
@@ -292,16 +292,19 @@ impl InFlight {
         let verdict = self.verdict(&end);
         self.end_span(&end, &verdict);
         let shared = &*self.shared;
-        shared.telemetry.metrics.ended(Ended {
+        let ended = Ended {
             kind: shared.kind,
             status: self.status.map(|status| status.as_u16()),
-            route: shared.route.get().map(Route::value),
-            error: verdict.error,
+            route: shared.route.get(),
+            error: verdict.error.as_ref(),
             outcome: verdict.outcome,
+        };
+        let measured = Measured {
             duration,
             received: shared.received(),
             sent: self.sent_of_body(),
-        });
+        };
+        shared.telemetry.metrics.ended(&ended, &measured);
     }
 
     fn sent_of_body(&self) -> Option<u64> {

@@ -1,6 +1,5 @@
 //! What is counted of requests that come in?
 
-use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
@@ -10,82 +9,199 @@ use opentelemetry_semantic_conventions::metric::{
     HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_BODY_SIZE, HTTP_SERVER_REQUEST_DURATION,
     HTTP_SERVER_RESPONSE_BODY_SIZE,
 };
+use telemetry_rt::otel::{
+    BindableHistogram, BindableMeter, BindableUpDownCounter, BoundHistogram, BoundUpDownCounter,
+    InstrumentSpec,
+};
 use telemetry_rt::time::Duration;
 
 use super::attributes::Kind;
 use super::in_flight::OUTCOME;
+use super::route::Route;
 use crate::common::instruments::{DURATIONS, SIZES};
+use crate::common::series::{Key, Known, Mixed};
 
-/// The instruments of a meter.
-#[derive(Debug)]
+/// The instruments of a meter, and the series of theirs that there were.
 pub(super) struct Metrics {
-    duration: Histogram<f64>,
-    active: UpDownCounter<i64>,
-    request_size: Histogram<u64>,
-    response_size: Histogram<u64>,
+    duration: BindableHistogram<f64>,
+    active: BindableUpDownCounter,
+    request_size: BindableHistogram<u64>,
+    response_size: BindableHistogram<u64>,
+    of_active: Known<Active, BoundUpDownCounter>,
+    of_ended: Known<KeptEnd, Series>,
 }
 
-/// A request that has ended, as the metrics see it: nothing in here may be of the client's choice.
-pub(super) struct Ended {
-    pub(super) kind: Kind,
-    pub(super) status: Option<u16>,
-    pub(super) route: Option<StringValue>,
-    pub(super) error: Option<StringValue>,
-    /// How it ended if neither well nor by an error.
-    pub(super) outcome: Option<&'static str>,
+/// What a request that has ended is counted in.
+struct Series {
+    active: BoundUpDownCounter,
+    duration: BoundHistogram<f64>,
+    request_size: BoundHistogram<u64>,
+    response_size: BoundHistogram<u64>,
+}
+
+/// What is measured of a request.
+pub(super) struct Measured {
     pub(super) duration: Duration,
     pub(super) received: Option<u64>,
     pub(super) sent: Option<u64>,
 }
 
+/// A request that has ended, as the metrics see it: nothing in here may be of the client's choice.
+pub(super) struct Ended<'r> {
+    pub(super) kind: Kind,
+    pub(super) status: Option<u16>,
+    pub(super) route: Option<&'r Route>,
+    pub(super) error: Option<&'r StringValue>,
+    /// How it ended if neither well nor by an error.
+    pub(super) outcome: Option<&'static str>,
+}
+
 impl Metrics {
-    pub(super) fn new(meter: &Meter) -> Metrics {
-        let size = |name, what| {
-            let size = meter
-                .u64_histogram(name)
-                .with_unit("By")
-                .with_description(what);
-            size.with_boundaries(SIZES.to_vec()).build()
+    pub(super) fn new(meter: &BindableMeter) -> Metrics {
+        let spec = |name, unit, description| InstrumentSpec {
+            name,
+            unit,
+            description,
         };
         Metrics {
-            duration: meter
-                .f64_histogram(HTTP_SERVER_REQUEST_DURATION)
-                .with_unit("s")
-                .with_description("Duration of HTTP server requests.")
-                .with_boundaries(DURATIONS.to_vec())
-                .build(),
-            active: meter
-                .i64_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
-                .with_unit("{request}")
-                .with_description("Number of active HTTP server requests.")
-                .build(),
-            request_size: size(
-                HTTP_SERVER_REQUEST_BODY_SIZE,
-                "Size of HTTP server request bodies.",
+            duration: meter.f64_histogram(
+                spec(
+                    HTTP_SERVER_REQUEST_DURATION,
+                    "s",
+                    "Duration of HTTP server requests.",
+                ),
+                &DURATIONS,
             ),
-            response_size: size(
-                HTTP_SERVER_RESPONSE_BODY_SIZE,
-                "Size of HTTP server response bodies.",
+            active: meter.i64_up_down_counter(spec(
+                HTTP_SERVER_ACTIVE_REQUESTS,
+                "{request}",
+                "Number of active HTTP server requests.",
+            )),
+            request_size: meter.u64_histogram(
+                spec(
+                    HTTP_SERVER_REQUEST_BODY_SIZE,
+                    "By",
+                    "Size of HTTP server request bodies.",
+                ),
+                &SIZES,
             ),
+            response_size: meter.u64_histogram(
+                spec(
+                    HTTP_SERVER_RESPONSE_BODY_SIZE,
+                    "By",
+                    "Size of HTTP server response bodies.",
+                ),
+                &SIZES,
+            ),
+            of_active: Known::new(),
+            of_ended: Known::new(),
         }
     }
 
     pub(super) fn started(&self, kind: Kind) {
-        self.active.add(1, &of_active(kind));
+        let active = Active {
+            method: kind.method.attribute(),
+            scheme: kind.scheme,
+        };
+        let make = || self.active.bind(&of_active(kind));
+        self.of_active.with(&active, make, |series| series.add(1));
     }
 
-    pub(super) fn ended(&self, ended: Ended) {
-        self.active.add(-1, &of_active(ended.kind));
-        let (duration, received, sent) = (ended.duration, ended.received, ended.sent);
-        let (attributes, count) = of_ended(ended);
-        let attributes = &attributes[..count];
-        self.duration.record(duration.as_secs_f64(), attributes);
-        if let Some(received) = received {
-            self.request_size.record(received, attributes);
+    pub(super) fn ended(&self, ended: &Ended<'_>, measured: &Measured) {
+        let make = || self.series(ended);
+        self.of_ended
+            .with(ended, make, |series| series.record(measured));
+    }
+
+    fn series(&self, ended: &Ended<'_>) -> Series {
+        let attributes = of_ended(ended);
+        Series {
+            active: self.active.bind(&of_active(ended.kind)),
+            duration: self.duration.bind(&attributes),
+            request_size: self.request_size.bind(&attributes),
+            response_size: self.response_size.bind(&attributes),
         }
-        if let Some(sent) = sent {
-            self.response_size.record(sent, attributes);
+    }
+}
+
+impl Series {
+    fn record(&self, measured: &Measured) {
+        self.active.add(-1);
+        self.duration.record(measured.duration.as_secs_f64());
+        if let Some(received) = measured.received {
+            self.request_size.record(received);
         }
+        if let Some(sent) = measured.sent {
+            self.response_size.record(sent);
+        }
+    }
+}
+
+/// What a request is while it is active.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Active {
+    method: &'static str,
+    scheme: &'static str,
+}
+
+impl Key for Active {
+    type Kept = Active;
+
+    fn kept(&self) -> Active {
+        *self
+    }
+
+    fn number(&self) -> u64 {
+        let mixed = Mixed::NOTHING.text(self.method);
+        mixed.word(self.scheme.len() as u64).number()
+    }
+}
+
+/// What [`Ended`] was, kept.
+struct KeptEnd {
+    active: Active,
+    version: Option<&'static str>,
+    status: Option<u16>,
+    route: Option<Route>,
+    error: Option<StringValue>,
+    outcome: Option<&'static str>,
+}
+
+impl PartialEq<KeptEnd> for Ended<'_> {
+    fn eq(&self, kept: &KeptEnd) -> bool {
+        self.status == kept.status
+            && self.route == kept.route.as_ref()
+            && self.kind.method.attribute() == kept.active.method
+            && self.kind.scheme == kept.active.scheme
+            && self.kind.version == kept.version
+            && self.error == kept.error.as_ref()
+            && self.outcome == kept.outcome
+    }
+}
+
+impl Key for Ended<'_> {
+    type Kept = KeptEnd;
+
+    fn kept(&self) -> KeptEnd {
+        KeptEnd {
+            active: Active {
+                method: self.kind.method.attribute(),
+                scheme: self.kind.scheme,
+            },
+            version: self.kind.version,
+            status: self.status,
+            route: self.route.cloned(),
+            error: self.error.cloned(),
+            outcome: self.outcome,
+        }
+    }
+
+    /// Of what differs most. The rest is compared.
+    fn number(&self) -> u64 {
+        let status = self.status.map_or(0, u64::from);
+        let method = self.kind.method.attribute();
+        let mixed = Mixed::NOTHING.word(status).text(method);
+        mixed.text(self.route.map_or("", Route::as_str)).number()
     }
 }
 
@@ -96,33 +212,18 @@ fn of_active(kind: Kind) -> [KeyValue; 2] {
     ]
 }
 
-const MOST: usize = 7;
-
-/// The attributes in an array, and how many of them there are: no memory is taken for them.
-fn of_ended(ended: Ended) -> ([KeyValue; MOST], usize) {
-    let mut attributes: [KeyValue; MOST] = std::array::from_fn(|_| KeyValue::new("", false));
-    let mut count = 0;
-    let mut push = |attribute| {
-        attributes[count] = attribute;
-        count += 1;
-    };
-    let [method, scheme] = of_active(ended.kind);
-    push(method);
-    push(scheme);
-    if let Some(status) = ended.status {
-        push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
-    }
-    if let Some(route) = ended.route {
-        push(KeyValue::new(HTTP_ROUTE, route));
-    }
-    if let Some(error) = ended.error {
-        push(KeyValue::new(ERROR_TYPE, error));
-    }
-    if let Some(version) = ended.kind.version {
-        push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
-    }
-    if let Some(outcome) = ended.outcome {
-        push(KeyValue::new(OUTCOME, outcome));
-    }
-    (attributes, count)
+fn of_ended(ended: &Ended<'_>) -> Vec<KeyValue> {
+    let mut attributes = of_active(ended.kind).to_vec();
+    let status = ended.status.map(i64::from);
+    attributes.extend(status.map(|status| KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status)));
+    let text = |key: &'static str, value: Option<StringValue>| Some(KeyValue::new(key, value?));
+    let fixed = |key: &'static str, value: Option<&'static str>| Some(KeyValue::new(key, value?));
+    let more = [
+        text(HTTP_ROUTE, ended.route.map(Route::value)),
+        text(ERROR_TYPE, ended.error.cloned()),
+        fixed(NETWORK_PROTOCOL_VERSION, ended.kind.version),
+        fixed(OUTCOME, ended.outcome),
+    ];
+    attributes.extend(more.into_iter().flatten());
+    attributes
 }

@@ -10,7 +10,7 @@ use telemetry_rt::otel;
 use telemetry_rt::runtime::Handle;
 
 use super::metrics::Metrics;
-use crate::common::instruments::scope;
+use crate::common::instruments::{bindable, scope};
 use crate::common::wire::Dropped;
 
 /// What spans and metrics are made with.
@@ -33,7 +33,7 @@ impl Given {
         let meter = self.meter.clone().unwrap_or_else(|| otel::meter(scope()));
         Telemetry {
             tracer: tracer.unwrap_or_else(|| Arc::new(otel::tracer(scope()))),
-            metrics: Metrics::new(&meter),
+            metrics: Metrics::new(&bindable(self.meter.as_ref())),
             dropped: Dropped::new(&meter),
         }
     }

@@ -76,9 +76,9 @@ struct WeakProvider(Weak<dyn MeterProvider + Send + Sync>);
 struct Own {
     provider: SdkMeterProvider,
     reader: Reader,
-    bound: Arc<AllBound>,
     /// None where no exemplars are wanted.
     examples: Option<Arc<AllExamples>>,
+    bound: Arc<AllBound>,
 }
 
 impl Meters {
@@ -98,7 +98,7 @@ impl Meters {
     /// Whose instruments have series that are bound: counted here, if meters are.
     pub(super) fn bindable(&self, scope: InstrumentationScope) -> BindableMeter {
         match &*self.0 {
-            Way::Own { filter, made } => {
+            Way::Own { filter, made, .. } => {
                 let own = made.get_or_init(|| Own::new(*filter));
                 BindableMeter::own(Arc::clone(&own.bound), scope)
             }
@@ -166,11 +166,11 @@ impl Own {
                 .with_reader(reader.clone())
                 .build(),
             reader,
-            bound: Arc::new(AllBound::new(filter == ExemplarFilter::TraceBased)),
             examples: match filter {
                 ExemplarFilter::TraceBased => Some(Arc::default()),
                 ExemplarFilter::AlwaysOff => None,
             },
+            bound: Arc::new(AllBound::new(filter == ExemplarFilter::TraceBased)),
         }
     }
 

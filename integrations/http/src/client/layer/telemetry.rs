@@ -11,7 +11,7 @@ use telemetry_rt::otel;
 use telemetry_rt::runtime::Handle;
 
 use super::metrics::Metrics;
-use crate::common::instruments::scope;
+use crate::common::instruments::{bindable, scope};
 
 /// What spans and metrics are made with.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(super) struct Given {
 impl Given {
     fn telemetry(&self) -> Telemetry {
         let tracer = self.tracer.clone();
-        let meter = self.meter.clone();
+        let meter = self.meter.clone().unwrap_or_else(|| otel::meter(scope()));
         Telemetry {
             tracer: tracer.unwrap_or_else(|| Arc::new(otel::tracer(scope()))),
-            metrics: Metrics::new(&meter.unwrap_or_else(|| otel::meter(scope()))),
+            metrics: Metrics::new(&meter, &bindable(self.meter.as_ref())),
         }
     }
 
