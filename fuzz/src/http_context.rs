@@ -74,7 +74,7 @@ async fn pass(headers: HeaderMap) -> HeaderMap {
     static LAYERS: LazyLock<(ServerLayer, ClientLayer)> = LazyLock::new(|| {
         let provider = &World::get().provider;
         let server = ServerLayer::builder().tracer_provider(provider.clone());
-        let client = ClientLayer::builder().tracer_provider(provider);
+        let client = ClientLayer::builder().tracer_provider(provider.clone());
         (server.build(), client.build())
     });
     let (server, client) = &*LAYERS;

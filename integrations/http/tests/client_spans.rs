@@ -190,17 +190,17 @@ fn hooks_see_the_live_span() {
         let layer = kept
             .layer()
             .span_details(|request| {
-                let name = format!("{} shop", request.method).into();
+                let name = format!("{} shop", request.method);
                 let more = [
                     KeyValue::new("a", 1),
                     KeyValue::new("server.address", "shop"),
                 ];
                 (name, more.to_vec())
             })
-            .on_request(|span, request| {
+            .request_hook(|span, request| {
                 span.set_attribute(KeyValue::new("path", request.uri.path().to_owned()));
             })
-            .on_response(|span, outcome| {
+            .response_hook(|span, outcome| {
                 let seen = match outcome {
                     Ok(response) => response.status.to_string(),
                     Err(failure) => {
@@ -236,9 +236,9 @@ fn hooks_that_panic_change_nothing_of_the_request() {
         let server = Server::start(|_| answer(200, "hello")).await;
         let layer = kept
             .layer()
-            .span_details(|_| panic!("details"))
-            .on_request(|_, _| panic!("request"))
-            .on_response(|_, _| panic!("response"))
+            .span_details(|_| -> (String, Vec<KeyValue>) { panic!("details") })
+            .request_hook(|_, _| panic!("request"))
+            .response_hook(|_, _| panic!("response"))
             .propagate_to(|_| panic!("propagate"));
         let client = Client::builder().telemetry(layer.build()).build().unwrap();
         let response = client.get(server.url("/")).send().await.unwrap();
@@ -266,8 +266,8 @@ fn captured_headers_are_attributes_and_credentials_are_not() {
         let list = HeaderList::parse("x-.*, authorization, set-cookie").unwrap();
         let layer = kept
             .layer()
-            .capture_request_headers(list.clone())
-            .capture_response_headers(list);
+            .captured_request_headers(list.clone())
+            .captured_response_headers(list);
         let client = Client::builder().telemetry(layer.build()).build().unwrap();
         let request = client.get(server.url("/"));
         let request = request

@@ -1,9 +1,7 @@
 //! Whose spans and metrics are these, and how are histograms divided?
 
 use opentelemetry::InstrumentationScope;
-use opentelemetry::metrics::Meter;
 use opentelemetry_semantic_conventions::SCHEMA_URL;
-use telemetry_rt::otel::{self, BindableMeter};
 
 /// The scope of all that this crate makes.
 pub(crate) fn scope() -> InstrumentationScope {
@@ -11,14 +9,6 @@ pub(crate) fn scope() -> InstrumentationScope {
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_schema_url(SCHEMA_URL)
         .build()
-}
-
-/// What makes instruments with series: of the meter that was given, else of the current runtime.
-pub(crate) fn bindable(given: Option<&Meter>) -> BindableMeter {
-    match given {
-        Some(given) => given.clone().into(),
-        None => otel::bindable_meter(scope()),
-    }
 }
 
 /// Seconds, as the conventions have them.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use opentelemetry::KeyValue;
-use opentelemetry::global::BoxedTracer;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::{Span, SpanRef, Tracer, TracerProvider};
 
@@ -14,15 +13,16 @@ use super::config::{Config, RemoteParent, RouteOf, Trust};
 use super::hooks::{Hooks, Received, Sent};
 use super::layer::{ServerLayer, Settled};
 use super::route::Route;
-use super::telemetry::{ByRuntime, Given};
-use crate::common::captured::{CapturedHeaders, HeaderList, Sanitizer};
+use crate::common::by_runtime::ByRuntime;
+use crate::common::captured::HeaderList;
 use crate::common::excluded::ExcludedUrls;
-use crate::common::instruments::scope;
 use crate::common::method::KnownMethods;
-use crate::common::redact::Redaction;
+use crate::common::options::{HeaderVariables, Options};
 
-const REQUEST_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST";
-const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE";
+const HEADERS: HeaderVariables = HeaderVariables {
+    request: "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+    response: "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
+};
 
 /// Configures a [`ServerLayer`]. Nothing of it is needed.
 ///
@@ -49,17 +49,11 @@ const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER
 #[must_use = "nothing is seen by a layer that is not built"]
 #[derive(Default)]
 pub struct ServerLayerBuilder {
-    excluded: Option<ExcludedUrls>,
-    key: Option<String>,
-    redaction: Redaction,
-    request_headers: Option<HeaderList>,
-    response_headers: Option<HeaderList>,
-    shown: HeaderList,
+    options: Options,
     trust: Option<Trust>,
     believes_proxies: bool,
     route: Option<RouteOf>,
     hooks: Hooks,
-    given: Given,
 }
 
 impl fmt::Debug for ServerLayerBuilder {
@@ -72,13 +66,13 @@ impl ServerLayerBuilder {
     /// URLs whose requests have neither span nor metrics; nor has anything that is done for them,
     /// which is suppressed. By default what the environment says, see [`ExcludedUrls::from_env`].
     pub fn excluded_urls(mut self, excluded: ExcludedUrls) -> ServerLayerBuilder {
-        self.excluded = Some(excluded);
+        self.options.excluded = Some(excluded);
         self
     }
 
     /// Has excluded URLs read from the variable `OTEL_RUST_{KEY}_EXCLUDED_URLS`, if that is set.
     pub fn excluded_urls_key(mut self, key: impl Into<String>) -> ServerLayerBuilder {
-        self.key = Some(key.into());
+        self.options.excluded_key = Some(key.into());
         self
     }
 
@@ -88,7 +82,7 @@ impl ServerLayerBuilder {
         mut self,
         keys: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> ServerLayerBuilder {
-        self.redaction.add(keys);
+        self.options.redaction.add(keys);
         self
     }
 
@@ -96,20 +90,20 @@ impl ServerLayerBuilder {
     /// variable `OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST` lists. Those that hold
     /// credentials are redacted.
     pub fn captured_request_headers(mut self, list: HeaderList) -> ServerLayerBuilder {
-        self.request_headers = Some(list);
+        self.options.request_headers = Some(list);
         self
     }
 
     /// Headers of responses that become attributes `http.response.header.<name>`. By default what the
     /// variable `OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE` lists.
     pub fn captured_response_headers(mut self, list: HeaderList) -> ServerLayerBuilder {
-        self.response_headers = Some(list);
+        self.options.response_headers = Some(list);
         self
     }
 
     /// Headers whose values are shown, although they seem to be secret.
     pub fn shown_headers(mut self, list: HeaderList) -> ServerLayerBuilder {
-        self.shown = list;
+        self.options.shown = list;
         self
     }
 
@@ -192,40 +186,32 @@ impl ServerLayerBuilder {
             Tracer: Tracer<Span: Span + Send + Sync + 'static> + Send + Sync + 'static,
         >,
     {
-        let tracer = provider.tracer_with_scope(scope());
-        self.given.tracer = Some(Arc::new(BoxedTracer::new(Box::new(tracer))));
+        self.options.given.tracer_of(&provider);
         self
     }
 
     /// Where metrics go, instead of where those of the runtime do.
-    pub fn meter_provider(self, provider: impl MeterProvider) -> ServerLayerBuilder {
-        self.meter(provider.meter_with_scope(scope()))
+    pub fn meter_provider(mut self, provider: impl MeterProvider) -> ServerLayerBuilder {
+        self.options.given.meter_of(&provider);
+        self
     }
 
     /// What metrics are made with.
     pub fn meter(mut self, meter: Meter) -> ServerLayerBuilder {
-        self.given.meter = Some(meter);
+        self.options.given.meter = Some(meter);
         self
     }
 
     /// The layer. What was not said is read from the environment now; what is wrong there is a warning
     /// that names the variable.
     pub fn build(self) -> ServerLayer {
-        let mut sanitizer = Sanitizer::from_env();
-        sanitizer.show(self.shown);
-        let list = |list: Option<HeaderList>, variable| {
-            list.unwrap_or_else(|| HeaderList::from_env(variable))
-        };
-        let request_headers = list(self.request_headers, REQUEST_HEADERS);
-        let response_headers = list(self.response_headers, RESPONSE_HEADERS);
-        let key = self.key;
-        let excluded = self.excluded;
+        let settled = self.options.settle(&HEADERS);
         let config = Config {
-            excluded: excluded.unwrap_or_else(|| ExcludedUrls::from_env(key.as_deref())),
+            excluded: settled.excluded,
             known_methods: KnownMethods::of_process(),
-            redaction: self.redaction,
-            request_headers: CapturedHeaders::of_requests(request_headers, sanitizer.clone()),
-            response_headers: CapturedHeaders::of_responses(response_headers, sanitizer),
+            redaction: settled.redaction,
+            request_headers: settled.request_headers,
+            response_headers: settled.response_headers,
             trust: self.trust.unwrap_or(Trust::All(RemoteParent::default())),
             believes_proxies: self.believes_proxies,
             route: self.route,
@@ -234,7 +220,7 @@ impl ServerLayerBuilder {
         ServerLayer {
             shared: Arc::new(Settled {
                 config: Arc::new(config),
-                telemetry: ByRuntime::new(self.given),
+                telemetry: ByRuntime::new(settled.given),
             }),
         }
     }

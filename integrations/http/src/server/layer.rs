@@ -8,7 +8,8 @@ use tower::Layer;
 use super::builder::ServerLayerBuilder;
 use super::config::Config;
 use super::service::Server;
-use super::telemetry::ByRuntime;
+use super::telemetry::Telemetry;
+use crate::common::by_runtime::ByRuntime;
 
 /// A tower layer that makes a span of kind SERVER and the metrics of the semantic conventions for each
 /// request.
@@ -69,7 +70,7 @@ pub struct ServerLayer {
 /// A layer as it was built.
 pub(super) struct Settled {
     pub(super) config: Arc<Config>,
-    pub(super) telemetry: ByRuntime,
+    pub(super) telemetry: ByRuntime<Telemetry>,
 }
 
 impl ServerLayer {

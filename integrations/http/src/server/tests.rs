@@ -14,7 +14,6 @@ use telemetry_rt::runtime::{Builder, Runtime};
 use tower::{Layer, Service, service_fn};
 
 use super::ServerLayer;
-use super::telemetry::{ByRuntime, Given};
 use crate::connection::Connection;
 
 fn runtime() -> Runtime {
@@ -80,18 +79,4 @@ fn a_connection_tells_who_the_peer_is() {
     for attribute in expected {
         assert!(span.attributes.contains(&attribute), "{attribute:?}");
     }
-}
-
-#[test]
-fn each_runtime_has_its_telemetry_and_keeps_it() {
-    let of = ByRuntime::new(Given::default());
-    let [first, second] = [runtime(), runtime()];
-    let in_first = first.block_on(async { of.current() });
-    let in_second = second.block_on(async { of.current() });
-    let again = first.block_on(async { of.current() });
-    assert!(std::sync::Arc::ptr_eq(&in_first, &again));
-    assert!(!std::sync::Arc::ptr_eq(&in_first, &in_second));
-    let outside = of.current();
-    assert!(!std::sync::Arc::ptr_eq(&outside, &in_first));
-    assert!(std::sync::Arc::ptr_eq(&outside, &of.current()));
 }

@@ -96,8 +96,8 @@ impl Kept {
 
     pub fn layer(&self) -> ClientLayerBuilder {
         ClientLayer::builder()
-            .tracer_provider(&self.tracers)
-            .meter_provider(&self.meters)
+            .tracer_provider(self.tracers.clone())
+            .meter_provider(self.meters.clone())
     }
 
     pub fn client(&self) -> ClientBuilder {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::{Uri, request, response};
 use opentelemetry::KeyValue;
-use opentelemetry::global::BoxedTracer;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::{Span, SpanRef, Tracer, TracerProvider};
 
@@ -13,14 +12,15 @@ use super::ClientLayer;
 use super::failure::Failure;
 use super::hooks::Hooks;
 use super::settings::Settings;
-use super::telemetry::{ByRuntime, Given};
-use crate::common::captured::{CapturedHeaders, HeaderList, Sanitizer};
+use crate::common::by_runtime::ByRuntime;
+use crate::common::captured::HeaderList;
 use crate::common::excluded::ExcludedUrls;
-use crate::common::instruments::scope;
-use crate::common::redact::Redaction;
+use crate::common::options::{HeaderVariables, Options};
 
-const REQUEST_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST";
-const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE";
+const HEADERS: HeaderVariables = HeaderVariables {
+    request: "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST",
+    response: "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE",
+};
 
 /// Makes a [`ClientLayer`]. What is not said here is as the environment says.
 ///
@@ -40,14 +40,8 @@ const RESPONSE_HEADERS: &str = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ClientLayerBuilder {
-    excluded: Option<ExcludedUrls>,
-    key: Option<String>,
-    request_headers: Option<HeaderList>,
-    response_headers: Option<HeaderList>,
-    shown: HeaderList,
-    redaction: Redaction,
+    options: Options,
     hooks: Hooks,
-    given: Given,
 }
 
 impl ClientLayerBuilder {
@@ -57,37 +51,37 @@ impl ClientLayerBuilder {
 
     /// Leaves these URLs out, whatever the environment says.
     pub fn excluded_urls(mut self, excluded: ExcludedUrls) -> Self {
-        self.excluded = Some(excluded);
+        self.options.excluded = Some(excluded);
         self
     }
 
     /// Has the URLs left out that the variable `OTEL_RUST_{key}_EXCLUDED_URLS` names, if it is set.
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+    pub fn excluded_urls_key(mut self, key: impl Into<String>) -> Self {
+        self.options.excluded_key = Some(key.into());
         self
     }
 
     /// Makes these headers of requests attributes. Values of credentials are redacted.
-    pub fn capture_request_headers(mut self, headers: HeaderList) -> Self {
-        self.request_headers = Some(headers);
+    pub fn captured_request_headers(mut self, headers: HeaderList) -> Self {
+        self.options.request_headers = Some(headers);
         self
     }
 
     /// Makes these headers of responses attributes. Values of credentials are redacted.
-    pub fn capture_response_headers(mut self, headers: HeaderList) -> Self {
-        self.response_headers = Some(headers);
+    pub fn captured_response_headers(mut self, headers: HeaderList) -> Self {
+        self.options.response_headers = Some(headers);
         self
     }
 
     /// Shows the values of these headers although they look like credentials.
-    pub fn show_headers(mut self, headers: HeaderList) -> Self {
-        self.shown = headers;
+    pub fn shown_headers(mut self, headers: HeaderList) -> Self {
+        self.options.shown = headers;
         self
     }
 
     /// Redacts the values of these query parameters, beside those that are known to be secret.
-    pub fn redact_query(mut self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        self.redaction.add(keys);
+    pub fn redacted_query_keys(mut self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.options.redaction.add(keys);
         self
     }
 
@@ -101,35 +95,38 @@ impl ClientLayerBuilder {
     /// let layer = ClientLayer::builder()
     ///     .span_details(|request| {
     ///         let host = request.uri.host().unwrap_or("?").to_owned();
-    ///         (format!("{} {host}", request.method).into(), vec![KeyValue::new("shop.call", true)])
+    ///         (format!("{} {host}", request.method), vec![KeyValue::new("shop.call", true)])
     ///     })
     ///     .build();
     /// # drop(layer);
     /// ```
-    pub fn span_details(
+    pub fn span_details<N: Into<Cow<'static, str>>>(
         mut self,
-        details: impl Fn(&request::Parts) -> (Cow<'static, str>, Vec<KeyValue>) + Send + Sync + 'static,
+        details: impl Fn(&request::Parts) -> (N, Vec<KeyValue>) + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.details = Some(Box::new(details));
+        self.hooks.details = Some(Box::new(move |parts| {
+            let (name, attributes) = details(parts);
+            (name.into(), attributes)
+        }));
         self
     }
 
     /// Calls `hook` with each span that has begun, before its request is sent.
-    pub fn on_request(
+    pub fn request_hook(
         mut self,
         hook: impl Fn(&SpanRef<'_>, &request::Parts) + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.on_request = Some(Box::new(hook));
+        self.hooks.request = Some(Box::new(hook));
         self
     }
 
     /// Calls `hook` with each span when the head of the response has come, or the error in its place.
     /// Not called for a request that is cancelled.
-    pub fn on_response(
+    pub fn response_hook(
         mut self,
         hook: impl Fn(&SpanRef<'_>, Result<&response::Parts, &Failure<'_>>) + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.on_response = Some(Box::new(hook));
+        self.hooks.response = Some(Box::new(hook));
         self
     }
 
@@ -141,47 +138,38 @@ impl ClientLayerBuilder {
     }
 
     /// Makes the spans by a tracer of this provider, not by that of the runtime.
-    pub fn tracer_provider<P>(mut self, provider: &P) -> Self
+    pub fn tracer_provider<P>(mut self, provider: P) -> Self
     where
         P: TracerProvider<
             Tracer: Tracer<Span: Span + Send + Sync + 'static> + Send + Sync + 'static,
         >,
     {
-        let tracer = provider.tracer_with_scope(scope());
-        self.given.tracer = Some(Arc::new(BoxedTracer::new(Box::new(tracer))));
+        self.options.given.tracer_of(&provider);
         self
     }
 
     /// Makes the metrics by a meter of this provider, not by that of the runtime.
-    pub fn meter_provider(self, provider: &dyn MeterProvider) -> Self {
-        let meter = provider.meter_with_scope(scope());
-        self.meter(meter)
+    pub fn meter_provider(mut self, provider: impl MeterProvider) -> Self {
+        self.options.given.meter_of(&provider);
+        self
     }
 
     /// Makes the metrics by this meter.
     pub fn meter(mut self, meter: Meter) -> Self {
-        self.given.meter = Some(meter);
+        self.options.given.meter = Some(meter);
         self
     }
 
     /// Makes the layer. The environment is read here.
     pub fn build(self) -> ClientLayer {
-        let mut sanitizer = Sanitizer::from_env();
-        sanitizer.show(self.shown);
-        let listed = |list: Option<HeaderList>, variable| {
-            list.unwrap_or_else(|| HeaderList::from_env(variable))
-        };
-        let request_headers = listed(self.request_headers, REQUEST_HEADERS);
-        let response_headers = listed(self.response_headers, RESPONSE_HEADERS);
-        let key = self.key;
-        let excluded = self.excluded;
+        let settled = self.options.settle(&HEADERS);
         let settings = Settings {
-            excluded: excluded.unwrap_or_else(|| ExcludedUrls::from_env(key.as_deref())),
-            request_headers: CapturedHeaders::of_requests(request_headers, sanitizer.clone()),
-            response_headers: CapturedHeaders::of_responses(response_headers, sanitizer),
-            redaction: self.redaction,
+            excluded: settled.excluded,
+            request_headers: settled.request_headers,
+            response_headers: settled.response_headers,
+            redaction: settled.redaction,
             hooks: self.hooks,
-            telemetry: ByRuntime::new(self.given),
+            telemetry: ByRuntime::new(settled.given),
         };
         ClientLayer {
             settings: Arc::new(settings),

@@ -23,10 +23,10 @@ type MayPropagate = dyn Fn(&Uri) -> bool + Send + Sync;
 #[derive(Default)]
 pub(super) struct Hooks {
     pub(super) details: Option<Box<Details>>,
-    pub(super) on_request: Option<Box<OnRequest>>,
-    pub(super) on_response: Option<Box<OnResponse>>,
+    pub(super) request: Option<Box<OnRequest>>,
+    pub(super) response: Option<Box<OnResponse>>,
     pub(super) may_propagate: Option<Box<MayPropagate>>,
-    pub(super) has_warned: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl Hooks {
@@ -39,19 +39,19 @@ impl Hooks {
         self.guarded("span_details", || details(parts))
     }
 
-    pub(super) fn on_request(&self, span: &SpanRef<'_>, parts: &request::Parts) {
-        if let Some(hook) = &self.on_request {
-            self.guarded("on_request", || hook(span, parts));
+    pub(super) fn request(&self, span: &SpanRef<'_>, parts: &request::Parts) {
+        if let Some(hook) = &self.request {
+            self.guarded("request_hook", || hook(span, parts));
         }
     }
 
-    pub(super) fn on_response(
+    pub(super) fn response(
         &self,
         span: &SpanRef<'_>,
         outcome: Result<&response::Parts, &Failure<'_>>,
     ) {
-        if let Some(hook) = &self.on_response {
-            self.guarded("on_response", || hook(span, outcome));
+        if let Some(hook) = &self.response {
+            self.guarded("response_hook", || hook(span, outcome));
         }
     }
 
@@ -89,8 +89,8 @@ impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("details", &self.details.is_some())
-            .field("on_request", &self.on_request.is_some())
-            .field("on_response", &self.on_response.is_some())
+            .field("request", &self.request.is_some())
+            .field("response", &self.response.is_some())
             .field("may_propagate", &self.may_propagate.is_some())
             .finish()
     }

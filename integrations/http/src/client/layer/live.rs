@@ -159,7 +159,7 @@ impl Live {
             self.error_type = Some(parts.status.as_str().to_owned().into());
             span.set_status(Status::error(""));
         }
-        self.settings.hooks.on_response(&span, Ok(parts));
+        self.settings.hooks.response(&span, Ok(parts));
     }
 
     /// After the head the connection is a tunnel or speaks another protocol.
@@ -185,7 +185,7 @@ impl Live {
             append_connection(connection, &mut attributes);
             span.set_attributes(attributes);
         }
-        self.settings.hooks.on_response(&span, Err(failure));
+        self.settings.hooks.response(&span, Err(failure));
     }
 
     /// The body of the response failed.

@@ -12,7 +12,8 @@ use opentelemetry::{Context, KeyValue};
 use super::facts::Facts;
 use super::hooks::Hooks;
 use super::live::{Live, Sent};
-use super::telemetry::{ByRuntime, Telemetry};
+use super::telemetry::Telemetry;
+use crate::common::by_runtime::ByRuntime;
 use crate::common::captured::CapturedHeaders;
 use crate::common::excluded::ExcludedUrls;
 use crate::common::redact::Redaction;
@@ -25,16 +26,14 @@ pub(in crate::client) struct Settings {
     pub(super) response_headers: CapturedHeaders,
     pub(super) redaction: Redaction,
     pub(super) hooks: Hooks,
-    pub(super) telemetry: ByRuntime,
+    pub(super) telemetry: ByRuntime<Telemetry>,
 }
 
 impl Settings {
     pub(in crate::client) fn telemetry(&self) -> Arc<Telemetry> {
         self.telemetry.current()
     }
-}
 
-impl Settings {
     /// Begins the span of a request, and has its context go along; `None` if the request is left out.
     pub(super) fn begin<B: Body>(
         self: &Arc<Settings>,
@@ -56,7 +55,7 @@ impl Settings {
         let context = Context::current_with_span(span);
         {
             let _current = context.clone().attach();
-            self.hooks.on_request(&context.span(), parts);
+            self.hooks.request(&context.span(), parts);
         }
         if self.hooks.may_propagate(&parts.uri) {
             wire::inject(&context, &mut parts.headers, &telemetry.metrics.dropped);
