@@ -310,6 +310,23 @@ fn the_time_of_a_call_is_over_in_the_middle_of_a_body() {
 }
 
 #[test]
+fn a_limit_that_is_never_reached_is_none() {
+    run(|| async {
+        let server = Server::start(|_| answer(200, "hello")).await;
+        let client = Client::builder()
+            .connect_timeout(Duration::MAX)
+            .head_timeout(Duration::MAX)
+            .timeout(Duration::MAX)
+            .pool_idle_timeout(Duration::MAX)
+            .build()
+            .unwrap();
+        assert_eq!(text(&client, server.url("/")).await, "hello");
+        assert_eq!(text(&client, server.url("/")).await, "hello");
+        assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
 fn a_server_that_hangs_up_at_once_is_an_error() {
     run(|| async {
         let kept = Kept::new();

@@ -71,10 +71,14 @@ impl Call {
             Err(error) if may_pass(error) => backoff(retried),
             _ => return None,
         };
+        // The server may ask for any pause, also for one that no clock has room for.
+        if pause > LONGEST_PAUSE {
+            return None;
+        }
         let is_in_time = self
             .deadline
             .is_none_or(|deadline| Instant::now() + pause < deadline);
-        (pause <= LONGEST_PAUSE && is_in_time).then_some(pause)
+        is_in_time.then_some(pause)
     }
 }
 
@@ -244,6 +248,8 @@ mod tests {
         let answers = [(503, Some("60")), (200, None)];
         assert_eq!(called(1, None, &answers).await, (vec![0, 60000], 200));
         let limit = Some(Duration::from_secs(60));
+        assert_eq!(called(1, limit, &answers).await, (vec![0], 503));
+        let answers = [(503, Some("18446744073709551615")), (200, None)];
         assert_eq!(called(1, limit, &answers).await, (vec![0], 503));
         let answers = [(503, Some("99999999999999999999")), (200, None)];
         assert_eq!(called(1, None, &answers).await.1, 200);

@@ -52,7 +52,7 @@ impl Transport {
         let pool = legacy::Client::builder(Housekeeper)
             .timer(crate::rt::Timers)
             .pool_timer(crate::rt::Timers)
-            .pool_idle_timeout(config.idle_timeout)
+            .pool_idle_timeout(config.idle_timeout.filter(is_reached))
             .pool_max_idle_per_host(config.max_idle_per_host)
             .http2_only(config.h2_only)
             .build(connector);
@@ -109,7 +109,7 @@ impl Limits {
     fn new(request: &mut Request<Body>, head_timeout: Option<Duration>) -> Limits {
         let whole = request.extensions_mut().remove::<Deadline>();
         Limits {
-            head: head_timeout.map(|limit| (Instant::now() + limit, limit)),
+            head: head_timeout.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))),
             whole: whole.map(|Deadline(deadline)| deadline),
         }
     }
@@ -140,6 +140,11 @@ impl Limits {
     fn body(&self, body: Incoming, in_use: Option<InUse>, about: (Method, Uri)) -> Received {
         Received::new(body, self.whole, in_use, about)
     }
+}
+
+/// Whether a time from now has a place on the clock. hyper-util adds without asking.
+fn is_reached(limit: &Duration) -> bool {
+    Instant::now().checked_add(*limit).is_some()
 }
 
 /// What is wrong with a request that nobody could send.
