@@ -87,7 +87,9 @@ async fn shake_hands<Io>(
             return Poll::Ready(io.map_err(|_| CloseReason::Handshake));
         }
         match orders.order(cx.waker()) {
-            Some(Order::Finish(reason) | Order::Close(reason)) => Poll::Ready(Err(reason)),
+            Some(Order::Finish(reason) | Order::Leave(reason) | Order::Close(reason)) => {
+                Poll::Ready(Err(reason))
+            }
             None => Poll::Pending,
         }
     })
@@ -99,17 +101,28 @@ where
     C: GracefulConnection<Error = BoxError>,
 {
     let mut http = pin!(http);
+    let vitals = connection.vitals();
     let mut told = None;
-    let mut orders = connection.vitals().listen();
+    let mut is_finishing = false;
+    let mut orders = vitals.listen();
     let mut step = |cx: &mut Context<'_>| loop {
+        // What has come is taken before orders are: a request that has begun is answered.
         if let Poll::Ready(end) = http.as_mut().poll(cx) {
             return Poll::Ready(reason(end, told));
         }
         match orders.order(cx.waker()) {
             Some(Order::Close(reason)) => return Poll::Ready(reason),
-            Some(Order::Finish(reason)) if told.is_none() => told = Some(reason),
-            _ => return Poll::Pending,
+            Some(Order::Leave(reason)) if vitals.is_quiet() => return Poll::Ready(reason),
+            Some(Order::Finish(reason)) => told = told.or(Some(reason)),
+            Some(Order::Leave(_)) | None => {}
         }
+        // hyper takes a connection within its second head for one that is idle, and would close it:
+        // the request would be lost to a client that may not be able to repeat it. The patrol waits
+        // a while for the rest.
+        if told.is_none() || is_finishing || vitals.has_open_next_head() {
+            return Poll::Pending;
+        }
+        is_finishing = true;
         http.as_mut().graceful_shutdown();
     };
     poll_fn(&mut step).await

@@ -123,7 +123,7 @@ impl View {
         if let Some((reason, since)) = self.told {
             // It was to close by itself; a peer that sends half a head keeps it from that.
             let is_over = signs.in_flight == 0 && now - since.max(self.quiet_since) >= LAST_WORD;
-            return is_over.then_some(Order::Close(reason));
+            return is_over.then_some(Order::Leave(reason));
         }
         let is_first = signs.requests == 0;
         let head_since = if is_first {
@@ -132,9 +132,11 @@ impl View {
             self.head_since
         };
         if signs.in_flight == 0 && has_passed(head_since, limits.header_timeout, now) {
-            return Some(Order::Close(CloseReason::HeaderTimeout));
+            return Some(Order::Leave(CloseReason::HeaderTimeout));
         }
-        let quiet_since = (signs.in_flight == 0).then_some(self.quiet_since);
+        let is_within_head = self.head_since.is_some() && limits.header_timeout.is_some();
+        let is_idle = signs.in_flight == 0 && !is_within_head;
+        let quiet_since = is_idle.then_some(self.quiet_since);
         if has_passed(quiet_since, limits.idle_timeout, now) {
             return Some(self.finish(CloseReason::IdleTimeout, now));
         }
@@ -151,21 +153,41 @@ impl View {
 
     fn look(&mut self, signs: Signs, now: Instant) {
         let last = std::mem::replace(&mut self.last, signs);
-        if signs.in_flight > 0 || signs.requests != last.requests {
+        let takes = signs.shows_a_peer_that_takes_since(last);
+        // The last of an answer may be on its way long after the service has given it away.
+        let is_answering = signs.in_flight > 0 || signs.is_stuck || takes;
+        if is_answering || signs.requests != last.requests {
             self.quiet_since = now;
             self.head_since = None;
-        } else if signs.reads != last.reads && !signs.is_multiplexed {
-            // Of HTTP/2 there is always something to read: the answers to pings.
+        } else if signs.has_open_head && !signs.is_multiplexed {
             self.head_since.get_or_insert(now);
         }
-        if !signs.is_stuck || signs.writes != last.writes {
+        if !signs.waits_for_the_peer() || takes {
             self.stuck_since = None;
         }
-        if signs.is_stuck {
+        if signs.waits_for_the_peer() {
             self.stuck_since.get_or_insert(now);
         }
     }
 }
+
+impl Signs {
+    fn shows_a_peer_that_takes_since(self, last: Signs) -> bool {
+        let written = self.written.wrapping_sub(last.written);
+        // HTTP/2 answers pings and settings, whatever becomes of the answers to requests.
+        let besides = if self.is_multiplexed { CONTROL } else { 0 };
+        written > besides
+    }
+
+    /// Of HTTP/2 the socket may be free, but no window open. It is up to the peer which of its streams
+    /// it wants to hear: only when all of them wait for it nobody gets anything from this connection.
+    fn waits_for_the_peer(self) -> bool {
+        self.is_stuck || (self.owed > 0 && self.owed >= self.in_flight)
+    }
+}
+
+/// Bytes a round: a few frames that no request has asked for.
+const CONTROL: u32 = 128;
 
 /// For a connection that has nothing to do any more: to send its farewell, and to see the peer's.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -208,8 +230,7 @@ mod tests {
     fn answered() -> Signs {
         Signs {
             requests: 1,
-            reads: 1,
-            writes: 1,
+            written: 1000,
             ..Signs::default()
         }
     }
@@ -217,7 +238,7 @@ mod tests {
     #[test]
     fn silence_from_the_beginning_is_borne_as_long_as_a_head() {
         let order = first_order(&limits(), |_| Signs::default());
-        assert_eq!(order, Some((10, Order::Close(HeaderTimeout))));
+        assert_eq!(order, Some((10, Order::Leave(HeaderTimeout))));
     }
 
     #[test]
@@ -229,16 +250,90 @@ mod tests {
     #[test]
     fn a_head_is_timed_from_its_first_byte_however_many_follow() {
         let order = first_order(&limits(), |second| Signs {
-            reads: 1 + second.saturating_sub(4) as u32,
+            has_open_head: second >= 5,
             ..answered()
         });
-        assert_eq!(order, Some((15, Order::Close(HeaderTimeout))));
+        assert_eq!(order, Some((15, Order::Leave(HeaderTimeout))));
+    }
+
+    #[test]
+    fn who_has_begun_a_head_is_not_idle() {
+        let begun_at = |begin: u64| {
+            move |second: u64| Signs {
+                has_open_head: second >= begin,
+                ..answered()
+            }
+        };
+        let order = first_order(&limits(), begun_at(20));
+        assert_eq!(order, Some((30, Order::Leave(HeaderTimeout))));
+        // Without a bound for heads it is.
+        let unbounded = limits().header_timeout(None);
+        let order = first_order(&unbounded, begun_at(20));
+        assert_eq!(order, Some((21, Order::Finish(IdleTimeout))));
+    }
+
+    #[test]
+    fn who_still_takes_the_last_answer_is_not_idle() {
+        let until = |end: u64, is_multiplexed: bool| {
+            move |second: u64| Signs {
+                written: 1000 * second.min(end) as u32,
+                is_multiplexed,
+                ..answered()
+            }
+        };
+        for is_multiplexed in [false, true] {
+            let order = first_order(&limits(), until(40, is_multiplexed));
+            assert_eq!(order, Some((60, Order::Finish(IdleTimeout))));
+        }
+        let stuck = |second: u64| Signs {
+            is_stuck: true,
+            ..until(99, false)(second)
+        };
+        let limits = limits().write_timeout(seconds(50));
+        assert_eq!(first_order(&limits, stuck), None);
+    }
+
+    #[test]
+    fn who_is_told_to_finish_is_heard_out_and_has_time_for_the_last_answer() {
+        let limits = limits().max_connection_age(seconds(1));
+        let begin = Instant::now();
+        let mut view = View::new(begin);
+        let mut judge = |second: u64, signs: Signs| {
+            view.judge(signs, begin + Duration::from_secs(second), &limits)
+        };
+        assert_eq!(judge(1, answered()), Some(Order::Finish(Age)));
+        for second in 2..50 {
+            let taking = Signs {
+                written: 1000 * second as u32,
+                ..answered()
+            };
+            assert_eq!(judge(second, taking), None, "{second}");
+        }
+    }
+
+    #[test]
+    fn answers_that_no_window_is_open_for_are_stuck_if_nothing_else_is_asked_for() {
+        let owed = |in_flight: u32, bytes: u32| {
+            move |second: u64| Signs {
+                in_flight,
+                owed: 1,
+                written: bytes * second as u32,
+                is_multiplexed: true,
+                ..answered()
+            }
+        };
+        // Pings are answered.
+        let order = first_order(&limits(), owed(1, 17));
+        assert_eq!(order, Some((6, Order::Close(WriteTimeout))));
+        assert_eq!(first_order(&limits(), owed(1, 1000)), None);
+        assert_eq!(first_order(&limits(), owed(2, 17)), None);
     }
 
     #[test]
     fn frames_of_http2_are_no_heads() {
         let order = first_order(&limits(), |second| Signs {
-            reads: second as u32,
+            has_open_head: true,
+            written: 1000 + 17 * second as u32,
             is_multiplexed: true,
             ..answered()
         });
@@ -254,7 +349,7 @@ mod tests {
         assert_eq!(first_order(&limits(), |_| in_flight), None);
         let now_and_then = |second: u64| Signs {
             requests: second as u32 / 9,
-            reads: second as u32 / 9,
+            has_open_head: second % 9 == 8,
             ..answered()
         };
         assert_eq!(first_order(&limits(), now_and_then), None);
@@ -262,10 +357,10 @@ mod tests {
 
     #[test]
     fn who_takes_a_byte_now_and_then_is_not_stuck() {
-        let stuck = |writes: u64| Signs {
+        let stuck = |written: u64| Signs {
             in_flight: 1,
             is_stuck: true,
-            writes: writes as u32,
+            written: written as u32,
             ..answered()
         };
         let order = first_order(&limits(), |_| stuck(7));
@@ -291,7 +386,7 @@ mod tests {
         assert!((4..50).all(|second| judge(second, 1).is_none()));
         // It did not close by itself after its last answer.
         assert_eq!(judge(50, 0), None);
-        assert_eq!(judge(60, 0), Some(Order::Close(Age)));
+        assert_eq!(judge(60, 0), Some(Order::Leave(Age)));
     }
 
     #[test]

@@ -81,9 +81,33 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Of HTTP/1 the socket itself shows that the peer takes nothing.
+    fn owe(&self) -> Owed {
+        if !self.0.vitals().is_multiplexed() {
+            return Owed::default();
+        }
+        self.0.vitals().owe();
+        Owed(Some(self.0.clone()))
+    }
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
         self.0.vitals().end_request();
+    }
+}
+
+/// A part of an answer that hyper has taken, but did not come back for more: in HTTP/2 it waits for
+/// the window of the stream.
+#[derive(Default)]
+struct Owed(Option<Connection>);
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.vitals().owe_no_more();
+        }
     }
 }
 
@@ -106,7 +130,11 @@ where
         let this = self.project();
         let answer = ready!(this.answer.poll(cx))?;
         let flight = this.flight.take();
-        Poll::Ready(Ok(answer.map(|body| Answered { body, flight })))
+        Poll::Ready(Ok(answer.map(|body| Answered {
+            body,
+            owed: Owed::default(),
+            flight,
+        })))
     }
 }
 
@@ -115,6 +143,7 @@ pin_project! {
     pub(super) struct Answered<R> {
         #[pin]
         body: R,
+        owed: Owed,
         flight: Option<Flight>,
     }
 }
@@ -127,7 +156,13 @@ impl<R: Body> Body for Answered<R> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        *this.owed = Owed::default();
+        let frame = this.body.poll_frame(cx);
+        if let (Poll::Ready(Some(_)), Some(flight)) = (&frame, &*this.flight) {
+            *this.owed = flight.owe();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,8 +2,9 @@
 //!
 //! A peer that is still sending when its answer is complete (a body that nobody wanted) would have
 //! that answer taken away from it: a socket that is closed with unread data in it resets the
-//! connection. So closing lingers: the writing side is closed, and what still comes is thrown away,
-//! until the peer closes its side or [`LINGER`] has passed.
+//! connection. So does a peer whose head was refused before its end. So closing lingers: the writing
+//! side is closed, and what still comes is thrown away, until the peer closes its side or [`LINGER`]
+//! has passed. Between two requests there is nothing to wait for.
 
 use std::io;
 use std::pin::Pin;
@@ -43,12 +44,24 @@ impl<Io> Socket<Io> {
     }
 
     /// A write that has not ended is stuck until the peer takes something.
-    fn note<T>(&self, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn note_write(&self, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match write {
-            Poll::Ready(_) => self.connection.vitals().count_write(),
-            Poll::Pending => self.connection.vitals().stick(),
+            Poll::Ready(Ok(bytes)) => self.connection.vitals().count_written(bytes),
+            _ => self.note(&write),
         }
         write
+    }
+
+    fn note<T>(&self, step: &Poll<io::Result<T>>) {
+        match step {
+            Poll::Ready(_) => self.connection.vitals().unstick(),
+            Poll::Pending => self.connection.vitals().stick(),
+        }
+    }
+
+    fn is_peer_sending(&self) -> bool {
+        let vitals = self.connection.vitals();
+        vitals.has_open_body() || vitals.has_open_head()
     }
 }
 
@@ -61,7 +74,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Socket<Io> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.connection.vitals().count_read();
+            self.connection.vitals().note_read();
         }
         read
     }
@@ -74,7 +87,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.note(write)
+        self.note_write(write)
     }
 
     fn poll_write_vectored(
@@ -83,7 +96,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.note(write)
+        self.note_write(write)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -93,18 +106,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.io).poll_flush(cx);
         // hyper flushes when all that there is to write has been taken.
-        match flush {
-            Poll::Ready(_) => self.connection.vitals().unstick(),
-            Poll::Pending => self.connection.vitals().stick(),
-        }
+        self.note(&flush);
         flush
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Closing::No = self.closing {
             let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
-            ready!(self.note(shutdown))?;
-            self.closing = if self.connection.vitals().has_open_body() {
+            self.note(&shutdown);
+            ready!(shutdown)?;
+            self.closing = if self.is_peer_sending() {
                 Closing::Lingering(Box::pin(sleep(LINGER)))
             } else {
                 Closing::Done
