@@ -158,7 +158,7 @@ impl Key for Active {
 }
 
 /// What [`Ended`] was, kept.
-struct KeptEnd {
+pub(super) struct KeptEnd {
     active: Active,
     version: Option<&'static str>,
     status: Option<u16>,
