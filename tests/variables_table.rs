@@ -12,13 +12,15 @@ const NOT_HONOURED: &str = "## Standard variables that are not honoured";
 /// Read for us by the SDK, when a `Resource` is made.
 const READ_BY_THE_SDK: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
     "src",
     "clock/src",
     "reactor/src",
     "telemetry/src",
     "executor/src",
     "macros/src",
+    "integrations/http/src",
+    "integrations/logs/src",
 ];
 
 type Names = BTreeSet<String>;
@@ -189,7 +191,13 @@ fn a_variable_that_is_not_honoured_and_yet_read_is_said_to_be_a_warning() {
 
 #[test]
 fn each_variable_is_set_by_a_test() {
-    let tests = files(&["tests", "telemetry/tests", "executor/tests"]);
+    let tests = files(&[
+        "tests",
+        "telemetry/tests",
+        "executor/tests",
+        "integrations/http/tests",
+        "integrations/logs/tests",
+    ]);
     let units = files(&SOURCES);
     let texts = tests.iter().map(|(product, _)| product);
     let texts: Vec<&String> = texts.chain(units.iter().map(|(_, tests)| tests)).collect();
