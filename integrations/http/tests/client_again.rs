@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http_body_util::Full;
 use opentelemetry::trace::{SpanId, TraceContextExt, Tracer, TracerProvider};
 use support::{
     Answer, Kept, Seen, Server, answer, attribute, is_error, redirect, refusing, run, sent_id,
 };
-use telemetry_rt_http::Body;
+use telemetry_rt_http::{Body, Client};
 
 /// Answers by the path: `/n` leads to `/n-1`, and `/0` answers.
 fn countdown(seen: &Seen) -> Answer {
@@ -151,20 +151,54 @@ fn credentials_stay_with_their_origin_and_do_not_come_back() {
         let request = request
             .header(AUTHORIZATION, "Bearer b")
             .header(COOKIE, "c=d")
+            .header(HOST, "shop.example")
             .header("x-harmless", "1");
         request.send().await.unwrap();
         for seen in server.seen() {
             assert_eq!(seen.headers[AUTHORIZATION], "Bearer b");
             assert_eq!(seen.headers[COOKIE], "c=d");
+            assert_eq!(seen.headers[HOST], "shop.example");
         }
         assert_eq!(server.seen().len(), 2);
         // The second hop within the other origin has them no more than the first.
         for seen in other.seen() {
             assert!(!seen.headers.contains_key(AUTHORIZATION));
             assert!(!seen.headers.contains_key(COOKIE));
+            assert_eq!(seen.headers[HOST], other.address.to_string());
             assert_eq!(seen.headers["x-harmless"], "1");
         }
         assert_eq!(other.seen().len(), 2);
+    });
+}
+
+#[test]
+fn context_does_not_follow_a_redirect_to_where_it_may_not_go() {
+    run(|| async {
+        let kept = Kept::new();
+        let stranger = Server::start(|_| answer(200, "")).await;
+        let to = stranger.url("/");
+        let friend = Server::start(move |_| redirect(302, &to)).await;
+        let port = friend.address.port();
+        let layer = kept
+            .layer()
+            .propagate_to(move |url| url.port_u16() == Some(port));
+        let client = Client::builder().telemetry(layer.build()).build().unwrap();
+        // Passed on from a request that came in, as a relay does.
+        let request = client.get(friend.url("/"));
+        let request = request
+            .header("baggage", "user=7")
+            .header("tracestate", "a=b")
+            .header(
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            );
+        request.send().await.unwrap();
+        let carried = |server: &Server| {
+            let headers = &server.seen()[0].headers;
+            ["traceparent", "tracestate", "baggage"].map(|name| headers.contains_key(name))
+        };
+        assert!(carried(&friend)[0]);
+        assert_eq!(carried(&stranger), [false; 3]);
     });
 }
 

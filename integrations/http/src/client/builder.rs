@@ -92,8 +92,8 @@ impl ClientBuilder {
     /// How many redirects are followed; more are an error. 10 by default; with 0 the redirects
     /// themselves are the responses.
     ///
-    /// `authorization`, `cookie` and `proxy-authorization` do not go to another origin, and do not
-    /// come back.
+    /// `authorization`, `cookie`, `proxy-authorization` and a `host` of the application's do not go to
+    /// another origin, and do not come back.
     pub fn redirects(mut self, limit: usize) -> Self {
         self.redirects.limit = limit;
         self

@@ -5,14 +5,15 @@
 //! first hop to another origin took away would be back for the second within that origin.
 
 use http::Request;
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
 use tower_http::follow_redirect::policy::{Action, Attempt, Policy, SameOrigin};
 
 use super::body::Body;
 use super::error::{Error, Kind};
 
-const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+/// What is meant for one origin only: credentials, and its name if the application gave one.
+const OF_ORIGIN: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
 
 /// What may be followed.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +73,7 @@ impl Policy<Body, Error> for Redirects {
 
     fn on_request(&mut self, request: &mut Request<Body>) {
         if self.has_left_origin {
-            for name in CREDENTIALS {
+            for name in OF_ORIGIN {
                 request.headers_mut().remove(name);
             }
         }

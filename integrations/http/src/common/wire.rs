@@ -62,6 +62,15 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, dropped: &Dropp
     with_propagator(|propagator| propagator.inject_context(context, &mut carrier));
 }
 
+/// Takes all context off a request that goes out.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    with_propagator(|propagator| {
+        for field in propagator.fields() {
+            headers.remove(field);
+        }
+    });
+}
+
 /// A header of the three that are known, as it is shown. Each is judged once, when it is asked for.
 type Judged<'h> = OnceCell<Option<Cow<'h, str>>>;
 

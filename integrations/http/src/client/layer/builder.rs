@@ -131,7 +131,8 @@ impl ClientLayerBuilder {
     }
 
     /// Has the context go only to URLs for which `allowed` is true, so that ids and baggage do not
-    /// leak to others. Without this it goes along with every request.
+    /// leak to others: headers of context that a request has already, as one that is passed on does,
+    /// are taken off. Asked for each redirect anew. Without this it goes along with every request.
     pub fn propagate_to(mut self, allowed: impl Fn(&Uri) -> bool + Send + Sync + 'static) -> Self {
         self.hooks.may_propagate = Some(Box::new(allowed));
         self

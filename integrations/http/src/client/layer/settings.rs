@@ -57,8 +57,9 @@ impl Settings {
             let _current = context.clone().attach();
             self.hooks.request(&context.span(), parts);
         }
-        if self.hooks.may_propagate(&parts.uri) {
-            wire::inject(&context, &mut parts.headers, &telemetry.metrics.dropped);
+        match self.hooks.may_propagate(&parts.uri) {
+            true => wire::inject(&context, &mut parts.headers, &telemetry.metrics.dropped),
+            false => wire::strip(&mut parts.headers),
         }
         Live::new(Arc::clone(self), telemetry, context, facts, sent)
     }
