@@ -553,5 +553,18 @@ fn ipv6_addresses_are_hosts() {
         let span = kept.span();
         assert_eq!(attribute(&span, "server.address").unwrap(), "::1");
         assert_eq!(attribute(&span, "network.peer.address").unwrap(), "::1");
+        for name in [
+            "http.client.open_connections",
+            "http.client.request.duration",
+        ] {
+            let metric = kept.metric(name);
+            assert!(!metric.is_empty());
+            assert!(
+                metric
+                    .iter()
+                    .all(|line| line.contains("server.address=::1,")),
+                "{metric:#?}"
+            );
+        }
     });
 }

@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::dial;
 use super::error::{Error, Kind};
-use super::open::{OpenConnection, OpenConnections};
+use super::open::{OpenConnection, OpenConnections, Opening};
 use super::tls::Tls;
 use crate::connection::Connection;
 
@@ -32,17 +32,17 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    async fn connect_in_time(self, uri: Uri) -> Result<TokioIo<Link>, Error> {
+    async fn connect_in_time(self, uri: Uri, opening: Opening) -> Result<TokioIo<Link>, Error> {
         let limit = self.timeout;
-        match timeout(limit, self.connect(uri)).await {
+        match timeout(limit, self.connect(uri, opening)).await {
             Ok(connected) => connected,
             Err(elapsed) => Err(timed_out(limit).because(elapsed)),
         }
         .map_err(Error::while_connecting)
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<Link>, Error> {
-        let host = uri.host().unwrap_or_default();
+    async fn connect(self, uri: Uri, opening: Opening) -> Result<TokioIo<Link>, Error> {
+        let host = address(&uri);
         let addresses = dial::look_up(host, port(&uri))
             .await
             .map_err(unknown_host)?;
@@ -53,13 +53,19 @@ impl Connector {
             false => Socket::Plain(stream),
         };
         let is_h2 = self.h2_only || socket.speaks_h2();
-        let open = self.open.opened(&uri, port(&uri), is_h2);
+        let open = opening.opened(&uri, is_h2);
         Ok(TokioIo::new(Link {
             socket,
             about,
             open,
         }))
     }
+}
+
+/// The host that a connection for `uri` goes to, without the brackets of an IPv6 address.
+pub(super) fn address(uri: &Uri) -> &str {
+    let host = uri.host().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// The port that a connection for `uri` goes to.
@@ -101,7 +107,8 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect_in_time(uri))
+        let opening = self.open.begin();
+        Box::pin(self.clone().connect_in_time(uri, opening))
     }
 }
 
@@ -201,6 +208,73 @@ impl AsyncWrite for Link {
             Socket::Plain(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Socket::Encrypted(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use opentelemetry::context::FutureExt;
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+    use telemetry_rt::net::TcpListener;
+
+    use crate::client::layer::ClientLayer;
+
+    #[cfg(feature = "tls")]
+    fn tls() -> Tls {
+        let roots = crate::client::tls::Roots::default();
+        roots.build(false).unwrap()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls() -> Tls {
+        Tls
+    }
+
+    fn is_counted(metrics: &InMemoryMetricExporter) -> bool {
+        let all = metrics.get_finished_metrics().unwrap();
+        let scopes = all.iter().flat_map(|resource| resource.scope_metrics());
+        scopes
+            .flat_map(|scope| scope.metrics())
+            .any(|metric| match metric.data() {
+                AggregatedMetrics::I64(MetricData::Sum(sum)) => {
+                    metric.name() == "http.client.open_connections"
+                        && sum.data_points().any(|point| point.value() == 1)
+                }
+                _ => false,
+            })
+    }
+
+    #[telemetry_rt::test]
+    async fn a_connection_counts_for_the_request_that_wanted_it_whoever_ends_making_it() {
+        let quiet = || opentelemetry::Context::new().with_telemetry_suppressed();
+        for (is_wanted_quietly, expected) in [(false, true), (true, false)] {
+            let metrics = InMemoryMetricExporter::default();
+            let meters = SdkMeterProvider::builder()
+                .with_reader(PeriodicReader::builder(metrics.clone()).build())
+                .build();
+            let layer = ClientLayer::builder()
+                .meter_provider(meters.clone())
+                .build();
+            let mut connector = Connector {
+                tls: tls(),
+                timeout: Duration::from_secs(10),
+                h2_only: false,
+                open: OpenConnections(layer.settings()),
+            };
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let connecting = {
+                let _quiet = is_wanted_quietly.then(|| quiet().attach());
+                connector.call(url.parse().unwrap())
+            };
+            let connected = connecting.with_context(quiet()).await.unwrap();
+            meters.force_flush().unwrap();
+            assert_eq!(is_counted(&metrics), expected);
+            drop(connected);
         }
     }
 }

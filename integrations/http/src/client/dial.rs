@@ -11,10 +11,9 @@ use telemetry_rt::time::{Duration, timeout};
 /// How long an address may take before the next is tried beside it: RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// All addresses of `host`, which may be one itself. The families alternate, so that one that leads
+/// All addresses of `host`, which may be one itself, without brackets. The families alternate, so that one that leads
 /// nowhere costs one head start; the resolver's choice is first.
 pub(super) async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
     Ok(alternate(lookup_host((host, port)).await?.collect()))
 }
 

@@ -16,6 +16,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use parking_lot::Mutex;
 use telemetry_rt::time::Instant;
 
+use super::connector::{address, port};
 use super::layer::{Settings, Telemetry};
 use crate::connection::Connection;
 
@@ -24,11 +25,24 @@ use crate::connection::Connection;
 pub(super) struct OpenConnections(pub(super) Arc<Settings>);
 
 impl OpenConnections {
-    pub(super) fn opened(&self, uri: &Uri, port: u16, is_h2: bool) -> OpenConnection {
-        let counted = (!Context::is_current_telemetry_suppressed()).then(|| {
+    /// Whether the next connection is counted, and by whom. To be asked where the request is that
+    /// wants it: if that gets another one, the pool's own tasks go on connecting, and those are
+    /// suppressed.
+    pub(super) fn begin(&self) -> Opening {
+        let is_counted = !Context::is_current_telemetry_suppressed();
+        Opening(is_counted.then(|| self.0.telemetry()))
+    }
+}
+
+/// A connection in the making.
+pub(super) struct Opening(Option<Arc<Telemetry>>);
+
+impl Opening {
+    pub(super) fn opened(self, uri: &Uri, is_h2: bool) -> OpenConnection {
+        let counted = self.0.map(|telemetry| {
             Arc::new(Counted {
-                telemetry: self.0.telemetry(),
-                attributes: attributes(uri, port, is_h2),
+                telemetry,
+                attributes: attributes(uri, is_h2),
                 since: Instant::now(),
                 state: Mutex::new(State {
                     is_open: true,
@@ -43,14 +57,14 @@ impl OpenConnections {
     }
 }
 
-fn attributes(uri: &Uri, port: u16, is_h2: bool) -> Vec<KeyValue> {
+fn attributes(uri: &Uri, is_h2: bool) -> Vec<KeyValue> {
     let version = match is_h2 {
         true => "2",
         false => "1.1",
     };
     vec![
-        KeyValue::new(SERVER_ADDRESS, uri.host().unwrap_or_default().to_owned()),
-        KeyValue::new(SERVER_PORT, i64::from(port)),
+        KeyValue::new(SERVER_ADDRESS, address(uri).to_owned()),
+        KeyValue::new(SERVER_PORT, i64::from(port(uri))),
         KeyValue::new(URL_SCHEME, uri.scheme_str().unwrap_or("http").to_owned()),
         KeyValue::new(NETWORK_PROTOCOL_VERSION, version),
     ]

@@ -79,8 +79,7 @@ mod with {
             host: &str,
             stream: TcpStream,
         ) -> Result<Socket, Error> {
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let name = ServerName::try_from(bare.to_owned()).map_err(|error| {
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| {
                 Error::new(Kind::Tls, "the host is not a name that certificates have")
                     .because(error)
             })?;

@@ -10,7 +10,7 @@ use opentelemetry_semantic_conventions::attribute::{
     SERVER_PORT, URL_FULL, URL_SCHEME, URL_TEMPLATE,
 };
 
-use crate::client::connector::port;
+use crate::client::connector::{address, port};
 use crate::common::method::{Known, KnownMethods};
 use crate::common::redact::Redaction;
 
@@ -56,7 +56,7 @@ impl Facts {
         Facts {
             method: KnownMethods::of_process().name(&parts.method),
             template: parts.extensions.get().copied(),
-            address: address(&parts.uri),
+            address: address(&parts.uri).to_owned().into(),
             port: port(&parts.uri),
             scheme: scheme(&parts.uri),
         }
@@ -96,15 +96,6 @@ impl Facts {
         }
         attributes
     }
-}
-
-/// The host, without the brackets of an IPv6 address.
-fn address(uri: &Uri) -> Cow<'static, str> {
-    let host = uri.host().unwrap_or_default();
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned()
-        .into()
 }
 
 fn scheme(uri: &Uri) -> Cow<'static, str> {
