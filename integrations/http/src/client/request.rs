@@ -1,5 +1,7 @@
 //! A request in the making.
 
+use std::fmt;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use telemetry_rt::time::Duration;
@@ -8,11 +10,11 @@ use super::body::{Body, ResponseBody};
 use super::error::{Error, Kind};
 use super::layer::UrlTemplate;
 use super::{CallTimeout, Client};
+use crate::common::redact::Redaction;
 
 /// A request that [`Client`] will send: see [`Client::get`].
 ///
 /// What is wrong with it is said by [`send`](RequestBuilder::send).
-#[derive(Debug)]
 #[must_use = "a request is sent by `send`"]
 pub struct RequestBuilder {
     client: Client,
@@ -100,6 +102,22 @@ impl RequestBuilder {
     ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send + 'static {
         let sending = self.request.map(|request| self.client.send(request));
         async move { sending?.await }
+    }
+}
+
+impl fmt::Debug for RequestBuilder {
+    /// Says what may be logged: no credentials of the URL, and of the headers only their names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut builder = f.debug_struct("RequestBuilder");
+        match &self.request {
+            Ok(request) => builder
+                .field("method", request.method())
+                .field("url", &Redaction::default().full_url(request.uri()))
+                .field("headers", &request.headers().keys().collect::<Vec<_>>())
+                .field("body", request.body()),
+            Err(error) => builder.field("error", error),
+        };
+        builder.finish_non_exhaustive()
     }
 }
 
