@@ -419,8 +419,74 @@ fn a_body_that_cannot_be_made_is_an_error_of_the_request() {
             .await
             .unwrap_err();
         assert!(failed.is_body(), "{failed:?}");
-        assert!(failed.to_string().contains("no more paper"), "{failed}");
+        // What the application's stream says is a cause of the error, and no part of what is logged.
+        let mut cause = failed.source().unwrap();
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        assert_eq!(cause.to_string(), "no more paper");
+        assert!(!failed.to_string().contains("paper"), "{failed}");
         assert_eq!(attribute(&kept.span(), "error.type").unwrap(), "body");
+        assert!(!kept.everything().contains("paper"));
+    });
+}
+
+#[test]
+fn a_request_in_the_making_shows_no_secrets() {
+    let client = Client::new();
+    let request = client.get("http://user:sesame@host/a?token=sesame&b=c");
+    let request = request
+        .header("authorization", "Bearer sesame")
+        .body("sesame");
+    let shown = format!("{request:?}");
+    assert!(!shown.contains("sesame"), "{shown}");
+    assert!(
+        shown.contains("host/a") && shown.contains("authorization"),
+        "{shown}"
+    );
+    let wrong = client.get("http://user:sesame@ host/");
+    assert!(!format!("{wrong:?}").contains("sesame"));
+}
+
+#[test]
+fn the_time_of_a_call_is_over_also_for_a_body_that_is_there() {
+    run(|| async {
+        let kept = Kept::new();
+        let server = Server::start(|_| answer(200, "hello")).await;
+        let limit = Duration::from_millis(300);
+        let client = kept.client().timeout(limit).build().unwrap();
+        let mut body = client
+            .get(server.url("/"))
+            .send()
+            .await
+            .unwrap()
+            .into_body();
+        telemetry_rt::time::sleep(limit).await;
+        assert!(body.chunk().await.unwrap_err().is_timeout());
+        // A reader that goes on after an error comes to an end.
+        assert!(body.chunk().await.unwrap().is_none());
+        assert_eq!(attribute(&kept.span(), "error.type").unwrap(), "timeout");
+    });
+}
+
+#[test]
+fn a_server_of_http2_that_shows_no_sign_of_life_is_given_up() {
+    run(|| async {
+        let kept = Kept::new();
+        // Says hello, so that the client sends its request, and nothing more.
+        let address = raw(|mut stream, _| async move {
+            let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+            stream.write_all(&settings).await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let client = kept.client().http2_only();
+        let client = client.http2_silence(Duration::from_millis(50));
+        let client = client.build().unwrap();
+        let request = client.get(format!("http://{address}/"));
+        let failed = request.send().await.unwrap_err();
+        assert!(failed.is_timeout() && !failed.is_connect(), "{failed:?}");
+        assert_eq!(attribute(&kept.span(), "error.type").unwrap(), "timeout");
     });
 }
 

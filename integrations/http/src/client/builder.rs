@@ -49,6 +49,7 @@ impl ClientBuilder {
                 idle_timeout: Some(Duration::from_secs(90)),
                 max_idle_per_host: usize::MAX,
                 h2_only: false,
+                h2_silence: Some(Duration::from_secs(30)),
             },
             connect_timeout: Duration::from_secs(10),
             head_timeout: None,
@@ -135,6 +136,15 @@ impl ClientBuilder {
     /// spoken with servers that choose it while TLS is set up.
     pub fn http2_only(mut self) -> Self {
         self.pool.h2_only = true;
+        self
+    }
+
+    /// How long a server may be silent on a connection of HTTP/2 on which it owes an answer, before it
+    /// is asked for a sign of life; `None` for ever. If none comes within as long again, but no more
+    /// than 10 s, the connection is closed: a peer that is gone without a word would else hold up all
+    /// requests to its host. 30 s by default.
+    pub fn http2_silence(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.pool.h2_silence = limit.into();
         self
     }
 

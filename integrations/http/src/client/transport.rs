@@ -25,9 +25,13 @@ mod received;
 mod sending;
 
 pub(super) use received::Received;
+use sending::NotMade;
 pub(super) use sending::{Sending, SentBytes};
 
 type Pool = legacy::Client<Connector, Sending>;
+
+/// How long a server may take at most to answer a ping.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// How the pool keeps connections, and what they speak.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,7 @@ pub(super) struct PoolConfig {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_idle_per_host: usize,
     pub(super) h2_only: bool,
+    pub(super) h2_silence: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -55,6 +60,8 @@ impl Transport {
             .pool_idle_timeout(config.idle_timeout.filter(is_reached))
             .pool_max_idle_per_host(config.max_idle_per_host)
             .http2_only(config.h2_only)
+            .http2_keep_alive_interval(config.h2_silence.filter(is_reached))
+            .http2_keep_alive_timeout(config.h2_silence.unwrap_or(SIGN_OF_LIFE).min(SIGN_OF_LIFE))
             .build(connector);
         Transport { pool, head_timeout }
     }
@@ -191,11 +198,16 @@ fn judged(error: &(dyn StdError + 'static)) -> (Kind, String) {
     let deepest = super::error::chain(error).last().unwrap_or(error);
     let hyper = find::<hyper::Error>(error);
     let is = |question: fn(&hyper::Error) -> bool| hyper.is_some_and(question);
+    if find::<NotMade>(error).is_some() || is(hyper::Error::is_body_write_aborted) {
+        // What it failed with is the source. It is the application's, and may be anything.
+        return (Kind::Body, "the body of the request failed".to_owned());
+    }
     if is(hyper::Error::is_user) {
-        return (
-            Kind::Body,
-            format!("the body of the request failed: {deepest}"),
-        );
+        let what = format!("the task of the connection is gone: {deepest}");
+        return (Kind::Closed, what);
+    }
+    if is(hyper::Error::is_timeout) {
+        return (Kind::Timeout, "no sign of life from the server".to_owned());
     }
     if let Some(io) = find::<std::io::Error>(error) {
         return (Kind::Io(io.kind()), format!("the connection failed: {io}"));

@@ -1,6 +1,8 @@
 //! The body of a request on its way: it is polled by the task of the connection, so it brings the
 //! context of its request along, and counts its bytes for the span.
 
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,6 +13,8 @@ use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::client::body::Body;
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How many bytes of a body were sent. An extension of requests that want to know.
 #[derive(Clone, Debug)]
@@ -65,9 +69,25 @@ pub(super) fn count(request: &mut Request<Sending>) {
     request.body_mut().sent = sent;
 }
 
+/// What the application's stream of a body failed with: known by this among the errors of hyper.
+#[derive(Debug)]
+pub(in crate::client) struct NotMade(BoxError);
+
+impl fmt::Display for NotMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body of the request failed")
+    }
+}
+
+impl Error for NotMade {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
 impl HttpBody for Sending {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = NotMade;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -78,7 +98,7 @@ impl HttpBody for Sending {
         if let (Some(sent), Poll::Ready(Some(Ok(frame)))) = (&self.sent, &polled) {
             sent.add(frame.data_ref().map_or(0, Bytes::len));
         }
-        polled
+        polled.map(|frame| Some(frame?.map_err(NotMade)))
     }
 
     fn is_end_stream(&self) -> bool {
