@@ -14,6 +14,7 @@ use telemetry_rt::task;
 use telemetry_rt::time::{Duration, Instant, timeout_at};
 use tower::Service;
 
+use self::sending::NotMade;
 use super::body::Body;
 use super::connector::Connector;
 use super::credentials;
@@ -24,9 +25,8 @@ use super::retry::Deadline;
 mod received;
 mod sending;
 
+pub(super) use self::sending::{Sending, SentBytes};
 pub(super) use received::Received;
-use sending::NotMade;
-pub(super) use sending::{Sending, SentBytes};
 
 type Pool = legacy::Client<Connector, Sending>;
 
@@ -79,6 +79,7 @@ impl Transport {
         let about = (request.method().clone(), request.uri().clone());
         credentials::into_header(&mut request);
         let mut request = request.map(Sending::new);
+        let fate = request.body().fate();
         sending::count(&mut request);
         let mut using = Using::waiting(capture_connection(&mut request));
         let response = self.pool.request(request);
@@ -88,7 +89,10 @@ impl Transport {
                 let in_use = using.settle(&response);
                 Ok(response.map(|body| limits.body(body, in_use, about)))
             }
-            Err(error) => Err(error.by(using.connection())),
+            Err(error) => {
+                let not_made = fate.and_then(|fate| fate.failed());
+                Err(not_made.map_or(error, of_body).by(using.connection()))
+            }
         }
     }
 }
@@ -180,6 +184,12 @@ fn check(request: &Request<Body>) -> Result<(), Error> {
     }
 }
 
+/// What the stream of the body failed with is only the cause of this: it is the application's, and
+/// may be anything.
+fn of_body(error: NotMade) -> Error {
+    Error::new(Kind::Body, "the body of the request failed").because(error)
+}
+
 /// What the error of hyper's client comes to.
 fn failed(error: legacy::Error) -> Error {
     if let Some(ours) = find::<Error>(&error) {
@@ -198,9 +208,8 @@ fn judged(error: &(dyn StdError + 'static)) -> (Kind, String) {
     let deepest = super::error::chain(error).last().unwrap_or(error);
     let hyper = find::<hyper::Error>(error);
     let is = |question: fn(&hyper::Error) -> bool| hyper.is_some_and(question);
-    if find::<NotMade>(error).is_some() || is(hyper::Error::is_body_write_aborted) {
-        // What it failed with is the source. It is the application's, and may be anything.
-        return (Kind::Body, "the body of the request failed".to_owned());
+    if is(hyper::Error::is_body_write_aborted) {
+        return (Kind::Body, "the body of the request ended early".to_owned());
     }
     if is(hyper::Error::is_user) {
         let what = format!("the task of the connection is gone: {deepest}");

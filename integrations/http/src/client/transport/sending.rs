@@ -3,9 +3,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -48,15 +49,53 @@ pub(in crate::client) struct Sending {
     body: Body,
     context: Option<opentelemetry::Context>,
     sent: Option<SentBytes>,
+    fate: Option<Fate>,
 }
 
 impl Sending {
     pub(super) fn new(body: Body) -> Sending {
+        let is_streamed = body.is_streamed();
         Sending {
-            context: body.is_streamed().then(opentelemetry::Context::current),
             body,
+            context: is_streamed.then(opentelemetry::Context::current),
             sent: None,
+            fate: is_streamed.then(Fate::default),
         }
+    }
+
+    /// What will be known of the body; `None` if it cannot fail.
+    pub(super) fn fate(&self) -> Option<Fate> {
+        self.fate.clone()
+    }
+
+    /// A stream that panics has failed: the connection may have other requests.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let body = &mut self.body;
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)));
+        polled.unwrap_or_else(|_| {
+            self.body = Body::empty();
+            Poll::Ready(Some(Err("its stream panicked".into())))
+        })
+    }
+
+    fn fail(&self, error: BoxError) -> NotMade {
+        let error = NotMade(error.into());
+        if let Some(Fate(failed)) = &self.fate {
+            // A stream may be asked again after it has failed. The first answer counts.
+            drop(failed.set(error.clone()));
+        }
+        error
+    }
+}
+
+/// Why a body could not be made, for the request that waits for its answer: HTTP/2 tells that only
+/// that its stream was reset.
+#[derive(Clone, Default)]
+pub(super) struct Fate(Arc<OnceLock<NotMade>>);
+
+impl Fate {
+    pub(super) fn failed(&self) -> Option<NotMade> {
+        self.0.get().cloned()
     }
 }
 
@@ -69,9 +108,9 @@ pub(super) fn count(request: &mut Request<Sending>) {
     request.body_mut().sent = sent;
 }
 
-/// What the application's stream of a body failed with: known by this among the errors of hyper.
-#[derive(Debug)]
-pub(in crate::client) struct NotMade(BoxError);
+/// What the application's stream of a body failed with.
+#[derive(Clone, Debug)]
+pub(in crate::client) struct NotMade(Arc<dyn Error + Send + Sync>);
 
 impl fmt::Display for NotMade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,11 +133,11 @@ impl HttpBody for Sending {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let _context = self.context.clone().map(opentelemetry::Context::attach);
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let polled = self.poll_body(cx);
         if let (Some(sent), Poll::Ready(Some(Ok(frame)))) = (&self.sent, &polled) {
             sent.add(frame.data_ref().map_or(0, Bytes::len));
         }
-        polled.map(|frame| Some(frame?.map_err(NotMade)))
+        polled.map(|frame| Some(frame?.map_err(|error| self.fail(error))))
     }
 
     fn is_end_stream(&self) -> bool {
