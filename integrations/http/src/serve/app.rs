@@ -19,6 +19,10 @@ use super::refusal::TooLargeLayer;
 use crate::server::ServerLayer;
 
 /// `service` as a value of type `T`, if that is what it is.
+#[cfg_attr(
+    not(feature = "axum"),
+    expect(dead_code, reason = "only a `Router` is asked for")
+)]
 pub(super) fn as_a<T: 'static, S: 'static>(service: S) -> Result<T, S> {
     let mut service = Some(service);
     let slot: &mut dyn Any = &mut service;

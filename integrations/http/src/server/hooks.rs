@@ -66,6 +66,10 @@ impl Hooks {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "axum"),
+        expect(dead_code, reason = "only bodies of axum are measured as they arrive")
+    )]
     pub(super) fn received(&self, span: &SpanRef<'_>, piece: Received<'_>) {
         if let Some(hook) = &self.received {
             self.guarded("client_request_hook", || hook(span, piece));
