@@ -182,6 +182,22 @@ fn a_connection_without_requests_is_closed() {
 }
 
 #[test]
+fn a_peer_that_opens_no_window_for_its_answer_is_cut_off() {
+    let limits = Limits::default()
+        .write_timeout(Duration::from_millis(100))
+        .ping_interval(Duration::from_millis(20));
+    let server = Server::with(application(), |serve| serve.limits(limits));
+    let mut client = server.connect();
+    // Settings by which streams begin with a window of no bytes; the request is as above.
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
+    client.send(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86");
+    client.rest();
+    let report = server.stop();
+    assert_eq!(report.closed(CloseReason::WriteTimeout), 1, "{report:?}");
+}
+
+#[test]
 fn a_peer_that_answers_no_pings_is_gone() {
     let limits = Limits::default()
         .ping_interval(Duration::from_millis(50))

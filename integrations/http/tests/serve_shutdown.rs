@@ -135,6 +135,28 @@ fn a_peer_that_does_not_say_farewell_is_not_waited_for_until_the_deadline() {
     assert_eq!(report.closed(CloseReason::Shutdown), 2, "{report:?}");
 }
 
+/// A client that cannot know whether it may send its request again.
+#[test]
+fn a_request_whose_head_has_begun_is_answered_although_the_connection_was_idle_before() {
+    let mut server = Server::start(Held::default().router());
+    let mut client = server.connect();
+    client.send(GET);
+    client.response();
+    let (begin, rest) = GET.split_at(8);
+    client.send(begin);
+    // So that the server has taken it.
+    std::thread::sleep(Duration::from_millis(200));
+    server.tell();
+    refuses_connections(&server);
+    client.send(rest);
+    let (head, body) = client.response();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert_eq!(body, "hello");
+    assert_eq!(client.rest(), "");
+    let report = server.stop();
+    assert_eq!(report.closed(CloseReason::Shutdown), 1, "{report:?}");
+}
+
 #[test]
 fn requests_that_are_not_answered_by_the_deadline_are_dropped_and_counted() {
     let held = Held::default();
