@@ -27,7 +27,8 @@ use crate::connection::Connection;
 ///
 /// `http_body_util::LengthLimitError` if the body is too large, which axum's extractors answer by 413;
 /// [`BodyTimeout`] if the peer took too long; and hyper's error if the connection failed. A body that
-/// has failed is not read any further, and its connection is closed after the answer.
+/// has failed is not read any further: what follows the error is its end. Its connection is closed
+/// after the answer.
 ///
 /// # Cost
 ///
@@ -36,6 +37,7 @@ pub struct RequestBody {
     incoming: Limited<Incoming>,
     connection: Connection,
     patience: Option<Pin<Box<Sleep>>>,
+    has_failed: bool,
 }
 
 impl RequestBody {
@@ -47,6 +49,7 @@ impl RequestBody {
             incoming: Limited::new(incoming, bound),
             connection,
             patience: None,
+            has_failed: false,
         }
     }
 
@@ -62,11 +65,14 @@ impl RequestBody {
         Poll::Ready(BodyTimeout(()))
     }
 
-    fn note(&self, frame: Option<&Result<Frame<Bytes>, BoxError>>) {
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BoxError>>) {
         match frame {
             None => self.connection.vitals().end_body(),
-            Some(Err(error)) if error.is::<LengthLimitError>() => {
-                count_hit(self.connection.house(), Hit::BodySize);
+            Some(Err(error)) => {
+                self.has_failed = true;
+                if error.is::<LengthLimitError>() {
+                    count_hit(self.connection.house(), Hit::BodySize);
+                }
             }
             Some(_) if self.incoming.is_end_stream() => self.connection.vitals().end_body(),
             Some(_) => {}
@@ -88,8 +94,12 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.has_failed {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             let timeout = ready!(self.poll_patience(cx));
+            self.has_failed = true;
             return Poll::Ready(Some(Err(timeout.into())));
         };
         self.patience = None;
