@@ -156,6 +156,27 @@ fn connections_are_counted_while_they_are_open_and_by_why_they_were_closed() {
     assert_eq!(points_of(&captured, "http.server.connections.open"), [" 0"]);
 }
 
+#[test]
+fn connections_of_a_server_that_is_dropped_are_counted_as_closed() {
+    let captured = Capture::new().run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = b"GET /items/1 HTTP/1.1\r\nHost: here\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            stream.read_exact(&mut [0; 12]).await.unwrap();
+            stream
+        };
+        telemetry_rt::select! {
+            _ = serve(listener, application()).into_future() => unreachable!("it was not told to end"),
+            stream = client => drop(stream),
+        }
+    });
+    let closed = points_of(&captured, "http.server.connections.closed");
+    assert_eq!(closed, ["reason=deadline 1"]);
+}
+
 /// The points of a metric, in the order of their attributes.
 #[track_caller]
 fn points_of(captured: &Captured<()>, name: &str) -> Vec<String> {

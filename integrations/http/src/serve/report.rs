@@ -31,7 +31,7 @@ pub enum CloseReason {
     Panic,
     /// It was asked to finish as the server was shut down, and did.
     Shutdown,
-    /// It was cut off when the time for the shutdown was over.
+    /// It was cut off when the time for the shutdown was over, or as the server was dropped.
     Deadline,
 }
 

@@ -230,6 +230,12 @@ async fn answered(connections: &[Connection]) {
 /// A server that is dropped takes its connections with it: their tasks are aborted by the set.
 impl Drop for Crowd {
     fn drop(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.bury(ended);
+        }
         self.patrol.give_up();
+        for _ in self.patrol.connections() {
+            self.house.count_closed(CloseReason::Deadline);
+        }
     }
 }
