@@ -4,13 +4,17 @@ use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
 use telemetry_rt::io::{AsyncRead, AsyncWrite};
 use telemetry_rt::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Accepts connections for [`serve`](super::serve).
 ///
-/// It is there for `TcpListener`, whose connections send small writes at once (`TCP_NODELAY`), and for
-/// `UnixListener`. What stands between the socket and HTTP is a handshake, which each connection makes
+/// It is there for `TcpListener`, whose connections send small writes at once (`TCP_NODELAY`) and fail
+/// two minutes after their peer has vanished (`SO_KEEPALIVE`: after 60 s, each 15 s, four times; unless
+/// the listener has it set already), and for `UnixListener`. What stands between the socket and HTTP is a handshake, which each connection makes
 /// on its own task, within [`header_timeout`](super::Limits::header_timeout).
 ///
 /// # Example
@@ -81,8 +85,9 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> io::Result<Accepted<Self::Handshake>> {
         let (stream, peer) = TcpListener::accept(self).await?;
-        // Both fail only for a connection that is gone already, which its task will find out.
+        // These fail only for a connection that is gone already, which its task will find out.
         let _ = stream.set_nodelay(true);
+        let _ = keep_alive(&SockRef::from(&stream));
         let local = stream.local_addr().ok();
         Ok(Accepted {
             handshake: ready(Ok(stream)),
@@ -90,6 +95,19 @@ impl Listener for TcpListener {
             local,
         })
     }
+}
+
+/// A handler that waits, and a connection that was upgraded, write nothing by which a peer that was
+/// cut off from the network would be found out.
+fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
+    if socket.keepalive()? {
+        return Ok(());
+    }
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&probes)
 }
 
 impl Listener for UnixListener {
@@ -144,6 +162,27 @@ const PASSING: [i32; 7] = [23, 24, 105, 64, 71, 92, 95];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peers_that_vanish_are_probed_unless_the_listener_says_how() {
+        use telemetry_rt::net::TcpListener;
+
+        telemetry_rt::block_on(async {
+            let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut accepted = async || {
+                let _client = std::net::TcpStream::connect(address).unwrap();
+                let accepted = Listener::accept(&mut listener).await.unwrap();
+                let stream = accepted.handshake.into_inner().unwrap();
+                let socket = SockRef::from(&stream);
+                assert!(socket.keepalive().unwrap());
+                let time = socket.tcp_keepalive_time().unwrap();
+                (time, SockRef::from(&listener).set_keepalive(true).unwrap()).0
+            };
+            assert_eq!(accepted().await, Duration::from_secs(60));
+            assert_ne!(accepted().await, Duration::from_secs(60));
+        });
+    }
 
     #[test]
     fn a_listener_outlives_what_happens_to_one_connection_and_want_of_descriptors() {
