@@ -41,10 +41,14 @@ pub struct Limits {
     /// Header fields of a request by HTTP/1; more are answered by 431. Any number but 100 costs an
     /// allocation a request. Default 100.
     pub max_headers: usize,
-    /// Without a request. Then the connection is closed as in a graceful shutdown. It should be
+    /// Without a request, or a part of its head. Then the connection is closed as in a graceful shutdown. It should be
     /// longer than the load balancer in front waits. Default 75 s.
     pub idle_timeout: Option<Duration>,
-    /// Without the peer's taking a byte of what is to be sent. Default 30 s.
+    /// Without the peer's taking a byte of what is to be sent; of HTTP/2 also without its opening a
+    /// window, while that is all that the connection waits for. Default 30 s.
+    ///
+    /// There is no bound on the whole of an answer: who takes a little now and then is borne, and
+    /// costs a connection and its buffers (hundreds of KiB). `max_connections` says how many may.
     pub write_timeout: Option<Duration>,
     /// Bytes of a request's body. One that is announced to be larger is answered by 413 before the
     /// handler runs; one that turns out to be larger is an error in the handler's hands, see
@@ -53,6 +57,9 @@ pub struct Limits {
     pub max_body_bytes: Option<u64>,
     /// Between two frames of a request's body, while the handler waits for one. Then the handler
     /// gets an error, see [`RequestBody`](super::RequestBody). Default 30 s.
+    ///
+    /// There is no bound on the whole of a body: who sends a byte now and then is borne.
+    /// `TimeoutLayer` of tower-http bounds the handler that reads it.
     pub body_timeout: Option<Duration>,
     /// Requests at a time on one connection of HTTP/2. Default 200.
     pub max_streams: u32,
