@@ -271,6 +271,20 @@ fn heads_are_bounded_in_size_and_number() {
 }
 
 #[test]
+fn who_is_still_sending_the_head_that_is_refused_is_heard_out() {
+    let server = Server::start(application(&Arc::default()));
+    let mut client = server.connect();
+    client.send(format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(100_000)));
+    let answer = client.until("\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    // A socket that is gone answers the first of these by a reset, which the next ones find.
+    for _ in 0..5 {
+        client.send("y".repeat(10_000));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn what_is_not_http_is_refused() {
     let seen = Arc::new(AtomicUsize::new(0));
     let server = Server::start(application(&seen));

@@ -4,6 +4,7 @@
 mod support;
 
 use std::convert::Infallible;
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -13,6 +14,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use support::{LIMIT, Server};
+use telemetry_rt::io::{AsyncReadExt, AsyncWriteExt};
 use telemetry_rt::net::TcpStream;
 use telemetry_rt::time::timeout;
 use telemetry_rt_http::{Limits, serve};
@@ -44,6 +46,52 @@ async fn echo(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, 
         .header(SEC_WEBSOCKET_ACCEPT, accept)
         .body(Empty::new())
         .unwrap())
+}
+
+/// Says a word, closes its side, and listens to the end.
+async fn say_and_listen(
+    mut request: Request<Incoming>,
+    heard: mpsc::Sender<String>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    telemetry_rt::spawn(async move {
+        let mut io = TokioIo::new(upgrade.await.unwrap());
+        let mut text = [0; 5];
+        io.read_exact(&mut text).await.unwrap();
+        io.write_all(b"word").await.unwrap();
+        io.shutdown().await.unwrap();
+        let mut rest = String::new();
+        io.read_to_string(&mut rest).await.unwrap();
+        heard.send(rest).unwrap();
+    });
+    Ok(Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "talk")
+        .body(Empty::new())
+        .unwrap())
+}
+
+#[test]
+fn who_took_a_connection_over_may_close_its_side_and_go_on_listening() {
+    let (heard, rest) = mpsc::channel();
+    let server = Server::run(async move |listener, stopped| {
+        let talk = service_fn(move |request| say_and_listen(request, heard.clone()));
+        serve(listener, talk)
+            .with_graceful_shutdown(async {
+                let _ = stopped.await;
+            })
+            .await
+    });
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: here\r\nConnection: upgrade\r\nUpgrade: talk\r\n\r\n");
+    client.until("\r\n\r\n");
+    client.send("hello");
+    assert_eq!(client.rest(), "word");
+    client.send("the rest");
+    client.half_close();
+    assert_eq!(rest.recv_timeout(LIMIT).unwrap(), "the rest");
+    server.stop();
 }
 
 fn server() -> Server {

@@ -68,11 +68,10 @@ where
     };
     let socket = TokioIo::new(Socket::new(io, connection.clone(), seat));
     let requests = Requests::new(service, connection.clone());
-    obey(
-        http.serve_connection_with_upgrades(socket, requests),
-        &connection,
-    )
-    .await
+    let http = http.serve_connection_with_upgrades(socket, requests);
+    let reason = obey(http, &connection).await;
+    connection.vitals().hand_over();
+    reason
 }
 
 /// Nothing was asked for yet, so any order ends it.

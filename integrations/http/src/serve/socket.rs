@@ -2,9 +2,10 @@
 //!
 //! A peer that is still sending when its answer is complete (a body that nobody wanted) would have
 //! that answer taken away from it: a socket that is closed with unread data in it resets the
-//! connection. So does a peer whose head was refused before its end. So closing lingers: the writing
-//! side is closed, and what still comes is thrown away, until the peer closes its side or [`LINGER`]
-//! has passed. Between two requests there is nothing to wait for.
+//! connection. So would one whose head was refused before its end, or that has sent more requests
+//! than are answered. Therefore closing lingers: the writing side is closed, and what still comes is thrown
+//! away, until the peer closes its side or [`LINGER`] has passed. Between two requests there is nothing
+//! to wait for, and what was upgraded closes as its new owner wishes.
 
 use std::io;
 use std::pin::Pin;
@@ -58,11 +59,6 @@ impl<Io> Socket<Io> {
             Poll::Pending => self.connection.vitals().stick(),
         }
     }
-
-    fn is_peer_sending(&self) -> bool {
-        let vitals = self.connection.vitals();
-        vitals.has_open_body() || vitals.has_open_head()
-    }
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Socket<Io> {
@@ -115,7 +111,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
             let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
             self.note(&shutdown);
             ready!(shutdown)?;
-            self.closing = if self.is_peer_sending() {
+            self.closing = if self.is_peer_sending(cx) {
                 Closing::Lingering(Box::pin(sleep(LINGER)))
             } else {
                 Closing::Done
@@ -126,6 +122,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> Socket<Io> {
+    fn is_peer_sending(&mut self, cx: &mut Context<'_>) -> bool {
+        let vitals = self.connection.vitals();
+        if vitals.is_handed_over() {
+            return false;
+        }
+        vitals.has_open_body() || vitals.has_open_head() || has_more(Pin::new(&mut self.io), cx)
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Closing::Lingering(until) = &mut self.closing
             && until.as_mut().poll(cx).is_pending()
@@ -135,6 +139,13 @@ impl<Io: AsyncRead + Unpin> Socket<Io> {
         self.closing = Closing::Done;
         Poll::Ready(())
     }
+}
+
+/// Whether something has come that nobody has read; some of it is gone then.
+fn has_more<Io: AsyncRead>(io: Pin<&mut Io>, cx: &mut Context<'_>) -> bool {
+    let mut scratch = [0; 64];
+    let mut buf = ReadBuf::new(&mut scratch);
+    io.poll_read(cx, &mut buf).is_ready() && !buf.filled().is_empty()
 }
 
 /// Reads until the peer closes its side, or the connection fails.

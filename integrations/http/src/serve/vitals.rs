@@ -31,6 +31,7 @@ pub(crate) struct Vitals {
     is_multiplexed: AtomicBool,
     has_open_head: AtomicBool,
     has_open_body: AtomicBool,
+    is_handed_over: AtomicBool,
     order: AtomicU8,
     waker: AtomicWaker,
 }
@@ -133,6 +134,15 @@ impl Vitals {
     pub(super) fn is_quiet(&self) -> bool {
         let is_stuck = self.is_stuck.load(Ordering::Relaxed);
         !is_stuck && self.in_flight.load(Ordering::Relaxed) == 0
+    }
+
+    /// HTTP is over; if there is a socket still, it belongs to the application.
+    pub(super) fn hand_over(&self) {
+        self.is_handed_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Relaxed)
     }
 
     /// Something came.
@@ -289,6 +299,33 @@ mod tests {
         assert_eq!(ear.order(&waker), None);
         vitals.give(Order::Close(CloseReason::Deadline));
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_connection_is_not_quiet_while_a_request_or_the_last_of_an_answer_is_under_way() {
+        let vitals = Vitals::default();
+        assert!(vitals.is_quiet());
+        vitals.begin_request(Version::HTTP_11, false);
+        assert!(!vitals.is_quiet());
+        vitals.end_request();
+        vitals.stick();
+        assert!(!vitals.is_quiet());
+        vitals.count_written(1);
+        assert!(vitals.is_quiet());
+    }
+
+    #[test]
+    fn what_comes_before_a_request_and_after_it_is_a_head_and_what_comes_within_it_is_not() {
+        let vitals = Vitals::default();
+        vitals.note_read();
+        assert!(vitals.has_open_head() && !vitals.has_open_next_head());
+        vitals.begin_request(Version::HTTP_11, true);
+        assert!(!vitals.has_open_head());
+        vitals.note_read();
+        vitals.end_request();
+        assert!(!vitals.has_open_next_head());
+        vitals.note_read();
+        assert!(vitals.has_open_next_head());
     }
 
     #[test]
