@@ -1,5 +1,7 @@
 //! Spans and metrics at a gRPC server that others use as well.
 
+#[path = "collector/alike.rs"]
+mod alike;
 #[cfg(feature = "tls")]
 #[path = "collector/authority.rs"]
 mod authority;
@@ -12,12 +14,13 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alike::{assert_alike, end_rich_spans};
 use collector::{Collector, Reply};
 use common::{Bench, LONG, keep_warnings, warnings};
 use prost::Message;
 use prost::bytes::Bytes;
-use telemetry_rt_telemetry::export::Otel;
 use telemetry_rt_telemetry::export::otlp::{Endpoint, Otlp};
+use telemetry_rt_telemetry::export::{InMemory, Otel};
 use tonic::transport::Server;
 use tonic::{Code, Status};
 
@@ -58,6 +61,23 @@ fn spans_and_metrics_arrive() {
     assert!(seen.metadata("grpc-timeout").unwrap().ends_with('m'));
     let agent = seen.metadata("user-agent").unwrap();
     assert!(agent.starts_with("telemetry_rt/"), "{agent}");
+}
+
+#[test]
+fn spans_of_users_arrive_whole_also_compressed() {
+    for gzip in [false, true] {
+        let collector = Collector::start([]);
+        let endpoint = endpoint(&collector);
+        let endpoint = if gzip { endpoint.gzip() } else { endpoint };
+        let memory = InMemory::new();
+        let otel = Otel::builder()
+            .exporter(Otlp::to(Some(endpoint), None))
+            .exporter(memory.clone());
+        let bench = Bench::new(otel.build());
+        end_rich_spans(&bench.pipeline.tracer("user").unwrap(), 20);
+        assert_eq!(bench.shutdown(LONG).spans.exported, 20);
+        assert_alike(&memory, collector.spans());
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Spans and metrics at a collector that answers as it is told.
 
+#[path = "collector/alike.rs"]
+mod alike;
 mod collector;
 mod common;
 
 use std::time::{Duration, Instant};
 
+use alike::{assert_alike, end_rich_spans};
 use collector::{Collector, Reply};
 use common::{Bench, LONG, keep_warnings, sums, warnings};
 use opentelemetry::KeyValue;
@@ -135,6 +138,28 @@ fn requests_are_compressed_when_asked() {
         Some("gzip")
     );
     assert_eq!(collector.spans().len(), 10);
+}
+
+#[test]
+fn spans_of_users_arrive_whole_also_compressed_and_in_pieces() {
+    for (gzip, count) in [(false, 3), (true, 3), (true, 400)] {
+        let collector = Collector::start([]);
+        let endpoint = endpoint(&collector, "traces");
+        let endpoint = if gzip { endpoint.gzip() } else { endpoint };
+        let memory = InMemory::new();
+        let otel = Otel::builder()
+            .exporter(Otlp::to(Some(endpoint), None))
+            .exporter(memory.clone());
+        let bench = Bench::new(otel.build());
+        end_rich_spans(&bench.pipeline.tracer("user").unwrap(), count);
+        assert_eq!(bench.shutdown(LONG).spans.exported, count as u64);
+        assert_alike(&memory, collector.spans());
+        let sizes = collector
+            .requests()
+            .into_iter()
+            .map(|request| request.size());
+        assert_eq!(sizes.len() > 1, count > 3, "they are more than 4 MB");
+    }
 }
 
 #[test]
@@ -330,15 +355,15 @@ fn a_batch_with_long_values_is_cut_and_sent_in_pieces() {
         }
     }
     let report = bench.shutdown(LONG);
-    // 32 spans of 256 KiB: eight in each request, and the second one is refused.
+    // 32 spans of 256 KiB: fifteen in a request, and the second one is refused.
     let sizes: Vec<usize> = collector
         .requests()
         .iter()
         .map(|sent| sent.size())
         .collect();
     assert!(sizes.iter().all(|&size| size < 4 << 20), "{sizes:?}");
-    assert_eq!((report.spans.exported, collector.spans().len()), (24, 24));
-    assert_eq!(report.spans.dropped.export_failed, 8);
+    assert_eq!((report.spans.exported, collector.spans().len()), (17, 17));
+    assert_eq!(report.spans.dropped.export_failed, 15);
 }
 
 #[test]
