@@ -90,11 +90,10 @@ impl<'a> SpanBatch<'a> {
         self.has_followers = false;
     }
 
-    /// Its chunks, emptied.
-    pub(super) fn into_chunks(self) -> Vec<Chunk> {
-        let mut chunks = self.taken.chunks;
-        chunks.iter_mut().for_each(Chunk::clear);
-        chunks
+    /// What it was made of, emptied.
+    pub(super) fn into_emptied(mut self) -> Taken {
+        self.taken.clear();
+        self.taken
     }
 
     /// Records, what converts them, and users' spans.

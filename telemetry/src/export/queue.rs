@@ -324,14 +324,16 @@ impl Queue {
         batch
     }
 
-    /// The batch in hand was exported, but for `lost` of its spans. Its chunks come back empty.
-    pub(super) fn settle(&self, lost: u64, chunks: Vec<Chunk>) {
+    /// The batch in hand was exported, but for `lost` of its spans. Its memory comes back empty.
+    pub(super) fn settle(&self, lost: u64, mut emptied: Taken) {
         let mut state = self.state.lock();
         let in_hand = std::mem::take(&mut state.in_hand);
         let lost = lost.min(in_hand);
         state.books.exported += in_hand - lost;
         state.books.dropped.export_failed += lost;
-        state.waiting.bring_back(chunks);
+        state.waiting.bring_back(&mut emptied);
+        // What is not kept is freed without the lock.
+        drop(state);
     }
 
     /// What the drain is to do.

@@ -28,7 +28,7 @@ fn turns(queue: &Queue, schedule: &mut Schedule, count: usize) -> String {
     let letters = (0..count).map(|_| {
         queue.offer_user(span());
         let turn = queue.next(schedule);
-        queue.settle(0, Vec::new());
+        queue.settle(0, Taken::default());
         match turn {
             Turn::Spans(_) => 's',
             Turn::Metrics => 'm',

@@ -6,7 +6,9 @@
 //! allocated. All chunks but the last are full: when the drain has brought only a few, they are
 //! moved into the last one, because a chunk takes its memory whether it is full or not.
 //!
-//! Users' spans come one by one from any thread, and have a list of their own. The two take turns at
+//! Users' spans come one by one from any thread, and have a list of their own, in lists that each
+//! make a batch: one is handed over as it is, and comes back empty, so that the lock is not held while
+//! hundreds of kilobytes are allocated and moved. The two take turns at
 //! the beginning of batches, so neither keeps the other waiting. Order is kept among records of
 //! one ring and among users' spans, but not between them.
 
@@ -72,6 +74,12 @@ pub(in crate::export) struct Taken {
 }
 
 impl Taken {
+    /// Forgets the spans, and keeps the memory.
+    pub(in crate::export) fn clear(&mut self) {
+        self.chunks.iter_mut().for_each(Chunk::clear);
+        self.users.clear();
+    }
+
     pub(in crate::export) fn len(&self) -> usize {
         let records: usize = self.chunks.iter().map(Chunk::len).sum();
         records + self.users.len()
@@ -81,13 +89,17 @@ impl Taken {
 /// The two lists.
 pub(super) struct Waiting {
     chunks: VecDeque<Chunk>,
-    users: VecDeque<SpanData>,
-    /// In all chunks.
+    /// No list is empty, and all but the first and the last are full.
+    users: VecDeque<Vec<SpanData>>,
+    /// In all chunks, and in all lists.
     records: usize,
+    of_users: usize,
     /// How many of each are to be exported now, even if they fill no batch.
     urgent_records: usize,
     urgent_users: usize,
     spare: Vec<Chunk>,
+    spare_list: Vec<SpanData>,
+    batch: usize,
     most_of_chunk: usize,
     users_are_first: bool,
 }
@@ -98,9 +110,12 @@ impl Waiting {
             chunks: VecDeque::new(),
             users: VecDeque::new(),
             records: 0,
+            of_users: 0,
             urgent_records: 0,
             urgent_users: 0,
             spare: Vec::new(),
+            spare_list: Vec::new(),
+            batch,
             // So that whole chunks fill a batch.
             most_of_chunk: batch / batch.div_ceil(MOST_OF_CHUNK),
             users_are_first: false,
@@ -108,11 +123,22 @@ impl Waiting {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.records + self.users.len()
+        self.records + self.of_users
     }
 
+    #[inline]
     pub(super) fn push_user(&mut self, span: SpanData) {
-        self.users.push_back(span);
+        self.of_users += 1;
+        match self.users.back_mut() {
+            Some(list) if list.len() < self.batch => list.push(span),
+            _ => self.begin_list(span),
+        }
+    }
+
+    fn begin_list(&mut self, first: SpanData) {
+        let mut list = std::mem::take(&mut self.spare_list);
+        list.push(first);
+        self.users.push_back(list);
     }
 
     /// How many records the drain is to bring next, so that they make a chunk full.
@@ -151,16 +177,20 @@ impl Waiting {
         self.spare.pop().unwrap_or_default()
     }
 
-    /// Keeps chunks that were emptied, as far as there may be use for them.
-    pub(super) fn bring_back(&mut self, chunks: Vec<Chunk>) {
+    /// Keeps what was emptied, as far as there may be use for it.
+    pub(super) fn bring_back(&mut self, emptied: &mut Taken) {
         let room = MOST_SPARE - self.spare.len();
-        self.spare.extend(chunks.into_iter().take(room));
+        let room = room.min(emptied.chunks.len());
+        self.spare.extend(emptied.chunks.drain(..room));
+        if self.spare_list.capacity() < emptied.users.capacity() {
+            std::mem::swap(&mut self.spare_list, &mut emptied.users);
+        }
     }
 
     /// All that waits now is urgent.
     pub(super) fn hurry(&mut self) {
         self.urgent_records = self.records;
-        self.urgent_users = self.users.len();
+        self.urgent_users = self.of_users;
     }
 
     pub(super) fn is_urgent(&self) -> bool {
@@ -181,9 +211,21 @@ impl Waiting {
         taken
     }
 
+    /// Mostly one list, as it is.
     fn take_users(&mut self, most: usize, into: &mut Taken) {
-        let taken = most.min(self.users.len());
-        into.users = self.users.drain(..taken).collect();
+        while let Some(list) = self.users.front_mut()
+            && into.users.len() < most
+        {
+            let room = most - into.users.len();
+            match list.len() <= room {
+                true if into.users.is_empty() => std::mem::swap(&mut into.users, list),
+                true => into.users.append(list),
+                false => into.users.extend(list.drain(..room)),
+            }
+            self.users.pop_front_if(|list| list.is_empty());
+        }
+        let taken = into.users.len();
+        self.of_users -= taken;
         self.urgent_users = self.urgent_users.saturating_sub(taken);
     }
 
@@ -198,7 +240,7 @@ impl Waiting {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Waiting::new(self.most_of_chunk);
+        *self = Waiting::new(self.batch);
     }
 }
 

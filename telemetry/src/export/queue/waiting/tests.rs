@@ -105,20 +105,54 @@ fn what_was_urgent_has_left_when_nothing_is_urgent() {
 }
 
 #[test]
+fn users_spans_keep_their_order_however_much_room_there_is() {
+    let mut waiting = Waiting::new(10);
+    let name = |number: usize| number.to_string();
+    for number in 0..45 {
+        let name = name(number).into();
+        waiting.push_user(SpanData { name, ..span() });
+    }
+    let mut names = Vec::new();
+    for room in [0, 3, 10, 7, 1, 10, 10, 10] {
+        let mut taken = Taken::default();
+        waiting.take_users(room, &mut taken);
+        assert_eq!(taken.users.len(), room.min(45 - names.len()));
+        names.extend(taken.users.into_iter().map(|span| span.name));
+        assert_eq!(waiting.len(), 45 - names.len());
+    }
+    assert_eq!(names, (0..45).map(name).collect::<Vec<_>>());
+}
+
+#[test]
 fn memory_goes_round() {
     let mut waiting = waiting(10, &[10]);
     let place = |chunk: &Chunk| chunk.records.as_ptr();
-    let mut chunks = waiting.take(10).chunks;
-    let first = place(&chunks[0]);
-    chunks.iter_mut().for_each(Chunk::clear);
-    waiting.bring_back(chunks);
+    let mut taken = waiting.take(10);
+    let first = place(&taken.chunks[0]);
+    taken.clear();
+    waiting.bring_back(&mut taken);
     // The drain gets it in exchange for what it brings next.
     let mut brought = records(0, 10);
     waiting.push_records(&mut brought, Calendar::of_tests());
     assert!(brought.is_empty() && brought.as_ptr() == first);
-    let many: Vec<Chunk> = (0..100).map(|_| Chunk::default()).collect();
-    waiting.bring_back(many);
+    let mut many = Taken::default();
+    many.chunks.resize_with(100, Chunk::default);
+    waiting.bring_back(&mut many);
     assert_eq!(waiting.spare.len(), MOST_SPARE);
+}
+
+#[test]
+fn memory_of_users_spans_goes_round_as_well() {
+    let mut waiting = Waiting::new(10);
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        (0..10).for_each(|_| waiting.push_user(span()));
+        let mut taken = waiting.take(10);
+        places.push(taken.users.as_ptr());
+        taken.clear();
+        waiting.bring_back(&mut taken);
+    }
+    assert_eq!(places, [places[0]; 3]);
 }
 
 #[test]
