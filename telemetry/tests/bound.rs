@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::thread;
 
 use common::{Bench, keep_warnings, labels, warnings};
@@ -104,7 +103,8 @@ fn plain(mut metric: Metric) -> Metric {
 fn a_bound_histogram_says_what_one_of_the_sdk_says() {
     let values = [-3.0, 0.0, 0.5, 1.0, 1.5, 2.0, 7.25, f64::NAN, f64::INFINITY];
     let (bound, sdk) = (Seen::new(), Seen::new());
-    let theirs = sdk.share.meter(shop()).f64_histogram("wait");
+    let meter = sdk.share.meter(shop());
+    let theirs = meter.f64_histogram("wait");
     let theirs = theirs.with_unit("s").with_description("What it says.");
     let theirs = theirs.with_boundaries(BOUNDS.to_vec()).build();
     let own = bound.meter().f64_histogram(spec("wait"), &BOUNDS);
@@ -239,8 +239,8 @@ fn a_provider_of_the_application_has_them_and_nobody_else() {
     let memory = InMemoryMetricExporter::default();
     let reader = PeriodicReader::builder(memory.clone()).build();
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
-    let given = Arc::new(provider.clone());
-    let otel = Otel::builder().meter_provider(given.clone()).build();
+    // The pipeline is what holds it, which there is none of here.
+    let otel = Otel::builder().meter_provider(provider.clone()).build();
     let seen = Seen::of(&otel);
     let sizes = seen.meter().u64_histogram(spec("size"), &BOUNDS);
     sizes.bind(&by("card")).record(2);
