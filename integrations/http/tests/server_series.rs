@@ -199,7 +199,7 @@ fn the_page_of_metrics_shows_requests_and_the_one_that_asks() {
         assert!(found, "{start} .. {end}\n{page}");
     };
     line("http_server_request_duration_seconds_count{", " 1");
-    line("http_server_response_body_size_bytes_sum{", " 7");
+    line("http_server_response_body_size_bytes_sum{", " 7.0");
     line(
         "http_server_active_requests{http_request_method=\"GET\"",
         " 1",

@@ -139,7 +139,7 @@ impl Series {
 
 /// What a request is while it is active.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Active {
+pub(super) struct Active {
     method: &'static str,
     scheme: &'static str,
 }
