@@ -64,7 +64,7 @@ pub fn meter(scope: InstrumentationScope) -> Meter {
 }
 
 /// As [`meter`], for instruments whose series are bound: their attributes are said once, and a value
-/// costs a few atomic additions, a fifth of what it costs otherwise. For libraries that record the
+/// costs a few atomic additions, a sixth of what it costs otherwise. For libraries that record the
 /// same few series with each request.
 ///
 /// Where metrics go to a provider that the application gave, or to the global one, its instruments

@@ -152,7 +152,7 @@ impl<T: Measured> BoundHistogram<T> {
     ///
     /// Within a sampled span the value is remembered as an exemplar, the newest of each bucket.
     ///
-    /// Cost: some 15 ns, 10 more within a sampled span. No lock is waited for.
+    /// Cost: some 13 ns, 17 more within a sampled span. No lock is waited for.
     #[inline]
     pub fn record(&self, value: T) {
         match &self.0 {
