@@ -120,6 +120,13 @@ impl Mixed {
         Mixed(product ^ (product >> 32))
     }
 
+    /// A text that stands in the program: by where it stands. If it stands there twice a key has two
+    /// numbers, and its series two nodes; nothing else.
+    #[inline]
+    pub(crate) fn place(self, text: &'static str) -> Mixed {
+        self.word(text.as_ptr().addr() as u64)
+    }
+
     #[inline]
     pub(crate) fn text(self, text: &str) -> Mixed {
         let (words, rest) = text.as_bytes().as_chunks::<8>();
@@ -137,6 +144,12 @@ impl Mixed {
     pub(crate) fn number(self) -> u64 {
         self.0
     }
+}
+
+/// Whether two texts are equal, which is seen at once where they are nearly always the same one.
+#[inline]
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::attributes::Kind;
 use super::in_flight::OUTCOME;
 use super::route::Route;
 use crate::common::instruments::{DURATIONS, SIZES};
-use crate::common::series::{Key, Known, Mixed};
+use crate::common::series::{Key, Known, Mixed, is_same};
 
 /// The instruments of a meter, and the series of theirs that there were.
 pub(super) struct Metrics {
@@ -99,12 +99,9 @@ impl Metrics {
     }
 
     pub(super) fn started(&self, kind: Kind) {
-        let active = Active {
-            method: kind.method.attribute(),
-            scheme: kind.scheme,
-        };
         let make = || self.active.bind(&of_active(kind));
-        self.of_active.with(&active, make, |series| series.add(1));
+        self.of_active
+            .with(&Active::of(kind), make, |series| series.add(1));
     }
 
     pub(super) fn ended(&self, ended: &Ended<'_>, measured: &Measured) {
@@ -138,10 +135,25 @@ impl Series {
 }
 
 /// What a request is while it is active.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Active {
     method: &'static str,
     scheme: &'static str,
+}
+
+impl Active {
+    fn of(kind: Kind) -> Active {
+        Active {
+            method: kind.method.attribute(),
+            scheme: kind.scheme,
+        }
+    }
+}
+
+impl PartialEq for Active {
+    fn eq(&self, other: &Active) -> bool {
+        is_same(self.method, other.method) && is_same(self.scheme, other.scheme)
+    }
 }
 
 impl Key for Active {
@@ -152,7 +164,7 @@ impl Key for Active {
     }
 
     fn number(&self) -> u64 {
-        let mixed = Mixed::NOTHING.text(self.method);
+        let mixed = Mixed::NOTHING.place(self.method);
         mixed.word(self.scheme.len() as u64).number()
     }
 }
@@ -171,9 +183,8 @@ impl PartialEq<KeptEnd> for Ended<'_> {
     fn eq(&self, kept: &KeptEnd) -> bool {
         self.status == kept.status
             && self.route == kept.route.as_ref()
-            && self.kind.method.attribute() == kept.active.method
-            && self.kind.scheme == kept.active.scheme
-            && self.kind.version == kept.version
+            && Active::of(self.kind) == kept.active
+            && is_same_or_none(self.kind.version, kept.version)
             && self.error == kept.error.as_ref()
             && self.outcome == kept.outcome
     }
@@ -184,10 +195,7 @@ impl Key for Ended<'_> {
 
     fn kept(&self) -> KeptEnd {
         KeptEnd {
-            active: Active {
-                method: self.kind.method.attribute(),
-                scheme: self.kind.scheme,
-            },
+            active: Active::of(self.kind),
             version: self.kind.version,
             status: self.status,
             route: self.route.cloned(),
@@ -200,8 +208,15 @@ impl Key for Ended<'_> {
     fn number(&self) -> u64 {
         let status = self.status.map_or(0, u64::from);
         let method = self.kind.method.attribute();
-        let mixed = Mixed::NOTHING.word(status).text(method);
+        let mixed = Mixed::NOTHING.word(status).place(method);
         mixed.text(self.route.map_or("", Route::as_str)).number()
+    }
+}
+
+fn is_same_or_none(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => is_same(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 
