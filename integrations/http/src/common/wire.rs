@@ -126,7 +126,11 @@ impl<'h> Carrier<'h> {
     fn baggage(&self) -> Result<Option<Cow<'h, str>>, Wrong> {
         let baggage = self.joined(BAGGAGE, well_formed::LONGEST_BAGGAGE)?;
         baggage.as_deref().map_or(Ok(()), well_formed::baggage)?;
-        Ok(baggage)
+        let shown = baggage.map(with_literal_properties);
+        match shown.as_deref() {
+            Some(shown) if shown.len() > well_formed::LONGEST_BAGGAGE => Err(Wrong::Oversized),
+            _ => Ok(shown),
+        }
     }
 
     /// All lines of a header as one, as RFC 9110 says of headers that are lists.
@@ -147,6 +151,24 @@ impl<'h> Carrier<'h> {
         }
         Ok(Some(all))
     }
+}
+
+/// OpenTelemetry's propagator decodes the properties of what comes in, and does not encode them in what
+/// goes out: an encoded comma would become one, and what is behind it a member that nobody sent. So
+/// what it finds when it has decoded them is what came.
+fn with_literal_properties(baggage: Cow<'_, str>) -> Cow<'_, str> {
+    let properties = |member: &str| member.find(';').filter(|at| member[*at..].contains('%'));
+    if baggage
+        .split(',')
+        .all(|member| properties(member).is_none())
+    {
+        return baggage;
+    }
+    let members = baggage.split(',').map(|member| match properties(member) {
+        Some(at) => member[..at].to_owned() + &member[at..].replace('%', "%25"),
+        None => member.to_owned(),
+    });
+    Cow::Owned(members.collect::<Vec<_>>().join(","))
 }
 
 fn text(value: &HeaderValue) -> Result<&str, Wrong> {
@@ -236,6 +258,8 @@ mod tests {
 
     use opentelemetry::metrics::MeterProvider;
     use opentelemetry::metrics::noop::NoopMeterProvider;
+    use opentelemetry::propagation::TextMapPropagator;
+    use opentelemetry_sdk::propagation::BaggagePropagator;
 
     fn outgoing(headers: &mut HeaderMap, lines: &[(&str, &str)]) {
         let dropped = Dropped::new(&NoopMeterProvider::new().meter("test"));
@@ -284,5 +308,33 @@ mod tests {
         );
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["x-mine"], "1");
+    }
+
+    /// What the next service gets to see of this.
+    fn passed_on(baggage: &'static str) -> HeaderMap {
+        let dropped = Dropped::new(&NoopMeterProvider::new().meter("test"));
+        let came = HeaderMap::from_iter([(BAGGAGE, HeaderValue::from_static(baggage))]);
+        let propagator = BaggagePropagator::new();
+        let context =
+            propagator.extract_with_context(&Context::new(), &Carrier::new(&came, &dropped));
+        let mut headers = HeaderMap::new();
+        let mut outgoing = Outgoing {
+            headers: &mut headers,
+            dropped: &dropped,
+        };
+        propagator.inject_context(&context, &mut outgoing);
+        headers
+    }
+
+    #[test]
+    fn an_encoded_comma_in_a_property_does_not_make_a_member_of_what_is_behind_it() {
+        for baggage in [
+            "k=v;p=%2Cadmin=yes",
+            "k=v;p=a%0D%0Ab",
+            "k=%2C;p=%C3%A9;q",
+            "k=v;p",
+        ] {
+            assert_eq!(passed_on(baggage)[BAGGAGE], baggage);
+        }
     }
 }
