@@ -113,7 +113,7 @@ fn each_request_is_one_of_its_series_in_the_metrics_of_the_runtime() {
     let upload = row(post, ",http.route=/upload") + " 1";
     assert_eq!(
         counts(&metrics, "http.server.request.body.size"),
-        [upload.clone()]
+        std::slice::from_ref(&upload)
     );
     let sent = points(&metrics, "http.server.response.body.size");
     let sent = sent

@@ -98,7 +98,8 @@ impl Sender {
             };
             lost = lost.max(Some(lost_here));
         }
-        self.queue.settle(lost.unwrap_or(size), batch.into_emptied());
+        self.queue
+            .settle(lost.unwrap_or(size), batch.into_emptied());
     }
 
     fn export_metrics(&mut self) {
