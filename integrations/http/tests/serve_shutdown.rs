@@ -130,6 +130,8 @@ fn a_peer_that_does_not_say_farewell_is_not_waited_for_until_the_deadline() {
     slow.send(GET);
     slow.response();
     slow.send("GET / HT");
+    // So that the server has taken it, and nothing but its orders wakes the connection.
+    std::thread::sleep(Duration::from_millis(200));
     server.tell();
     let report = server.stop();
     assert_eq!(report.closed(CloseReason::Shutdown), 2, "{report:?}");

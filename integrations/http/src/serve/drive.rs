@@ -109,11 +109,14 @@ where
         if let Poll::Ready(end) = http.as_mut().poll(cx) {
             return Poll::Ready(reason(end, told));
         }
-        match orders.order(cx.waker()) {
-            Some(Order::Close(reason)) => return Poll::Ready(reason),
-            Some(Order::Leave(reason)) if vitals.is_quiet() => return Poll::Ready(reason),
-            Some(Order::Finish(reason)) => told = told.or(Some(reason)),
-            Some(Order::Leave(_)) | None => {}
+        // Until there is none: only who has looked in vain is woken for the next.
+        while let Some(order) = orders.order(cx.waker()) {
+            match order {
+                Order::Close(reason) => return Poll::Ready(reason),
+                Order::Leave(reason) if vitals.is_quiet() => return Poll::Ready(reason),
+                Order::Leave(_) => {}
+                Order::Finish(reason) => told = told.or(Some(reason)),
+            }
         }
         // hyper takes a connection within its second head for one that is idle, and would close it:
         // the request would be lost to a client that may not be able to repeat it. The patrol waits

@@ -202,7 +202,8 @@ pub(super) struct Listening<'a> {
 }
 
 impl Listening<'_> {
-    /// Takes the order, if there is one. Who gives one after this call wakes `waker`.
+    /// Takes the order, if there is one. Only who gives one after a call that found none is sure to
+    /// wake `waker`: so call it until there is none.
     pub(super) fn order(&mut self, waker: &Waker) -> Option<Order> {
         self.register(waker);
         // Acquire: as in `give`. The waker was registered before, now or in an earlier poll, so that
