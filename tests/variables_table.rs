@@ -9,8 +9,18 @@ const TABLE: &str = "docs/variables.md";
 /// The heading below which stand those that are not honoured.
 const NOT_HONOURED: &str = "## Standard variables that are not honoured";
 
-/// Read for us by the SDK, when a `Resource` is made.
-const READ_BY_THE_SDK: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
+/// Read for us by the SDK: when a `Resource` is made, and when log records are exported.
+const READ_BY_THE_SDK: [&str; 9] = [
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SERVICE_NAME",
+    "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+];
 
 const SOURCES: [&str; 8] = [
     "src",
@@ -125,6 +135,9 @@ fn read_by(code: &str) -> Names {
 
 const SIGNALS: [&str; 2] = ["METRICS", "TRACES"];
 
+/// The gap in a variable's name that the application fills, and what a test fills it with.
+const KEY: (&str, &str) = ("{key}", "SHOP");
+
 fn is_variable(text: &str) -> bool {
     let begins = text.starts_with("OTEL_") || text.starts_with("TELEMETRY_RT_");
     begins
@@ -132,6 +145,7 @@ fn is_variable(text: &str) -> bool {
             &text
                 .replace(['{', '}'], "")
                 .replace("what", "")
+                .replace("key", "")
                 .replace("signal", ""),
         )
 }
@@ -202,12 +216,12 @@ fn each_variable_is_set_by_a_test() {
     let texts = tests.iter().map(|(product, _)| product);
     let texts: Vec<&String> = texts.chain(units.iter().map(|(_, tests)| tests)).collect();
     let is_set = |name: &str| {
-        let quoted = format!("\"{name}\"");
+        let quoted = format!("\"{}\"", name.replace(KEY.0, KEY.1));
         texts.iter().any(|text| text.contains(&quoted))
     };
     // One of a signal is read by the same line as the general one.
     let general = |name: &str| {
-        let mut names = SIGNALS.iter();
+        let mut names = SIGNALS.iter().chain(&["LOGS"]);
         names.any(|signal| is_set(&name.replace(&format!("OTLP_{signal}_"), "OTLP_")))
     };
     let (honoured, _) = documented();

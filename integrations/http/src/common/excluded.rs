@@ -74,7 +74,8 @@ impl ExcludedUrls {
         value: impl Fn(&str) -> Option<String>,
         mut warn: impl FnMut(String),
     ) -> ExcludedUrls {
-        let own = key.map(|key| format!("OTEL_RUST_{}_EXCLUDED_URLS", key.to_ascii_uppercase()));
+        let own = key.map(str::to_ascii_uppercase);
+        let own = own.map(|key| format!("OTEL_RUST_{key}_EXCLUDED_URLS"));
         let of = |name: &str| Some((name.to_owned(), value(name)?));
         let Some((name, list)) = own.as_deref().and_then(of).or_else(|| of(GENERAL)) else {
             return ExcludedUrls::default();
