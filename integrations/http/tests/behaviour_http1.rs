@@ -21,7 +21,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use support::{Server, eventually, header};
 use telemetry_rt::time::sleep;
-use telemetry_rt_http::{CloseReason, Connection};
+use telemetry_rt_http::{CloseReason, Connection, Sent, ServerLayer};
 
 async fn echo(request: Request<Body>) -> Body {
     request.into_body()
@@ -352,4 +352,32 @@ fn requests_that_are_dropped_by_their_clients_are_dropped_by_the_server() {
     eventually("the request is dropped", || {
         gone.load(Ordering::SeqCst) == 1
     });
+}
+
+/// hyper drops such a body when it has as many bytes as the head announced.
+#[test]
+fn a_streamed_answer_of_announced_length_is_seen_to_its_end() {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&has_ended);
+    let layer = ServerLayer::builder().client_response_hook(move |_, sent| {
+        if matches!(sent, Sent::End) {
+            ends.store(true, Ordering::SeqCst);
+        }
+    });
+    let announced = || async {
+        let parts = [Ok::<_, Infallible>(Bytes::from_static(b"abc"))];
+        Response::builder()
+            .header("content-length", "3")
+            .body(Body::from_stream(stream::iter(parts)))
+            .unwrap()
+    };
+    let server = Server::start(
+        Router::new()
+            .route("/", get(announced))
+            .layer(layer.build()),
+    );
+    let answer = server.answer_to("GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+    assert!(answer.ends_with("\r\n\r\nabc"), "{answer}");
+    server.stop();
+    assert!(has_ended.load(Ordering::SeqCst));
 }

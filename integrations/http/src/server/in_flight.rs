@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use http::{StatusCode, request, response};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode, request, response};
 use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry::{Context, ContextGuard, KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute::{
@@ -197,7 +198,7 @@ pub(super) struct InFlight {
     sent: u64,
     /// Whether the response has a body: one of no bytes is not the same as none.
     has_body: bool,
-    /// As many bytes it said that it has.
+    /// As many bytes it said that it has. A server does not ask for more.
     expected: Option<u64>,
     has_ended: bool,
 }
@@ -230,10 +231,10 @@ impl InFlight {
     }
 
     /// The head of the response is there; `body_ended` says whether its body has nothing to give, and
-    /// `expected` how much it announces.
+    /// `expected` how much it announces, unless the head does.
     pub(super) fn head(&mut self, head: &response::Parts, body_ended: bool, expected: Option<u64>) {
         self.status = Some(head.status);
-        self.expected = expected;
+        self.expected = announced(&head.headers).or(expected);
         self.describe(head);
         self.has_body = !body_ended && !self.is_without_body(head.status);
         if !self.has_body {
@@ -371,6 +372,11 @@ impl InFlight {
             verdict.outcome.map(|_| KeyValue::new(PHASE, phase)),
         ]
     }
+}
+
+/// What the head says of the body's length, which goes before what the body says.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What is said of a request's end, in span and metrics alike.
