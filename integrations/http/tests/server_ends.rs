@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,8 @@ use futures_util::{FutureExt, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, TraceContextExt};
 use support::{Seen, attribute, get, read, shown, status};
 use telemetry_rt_http::ServerBody;
 use tower::{Layer, ServiceExt, service_fn};
@@ -146,6 +149,27 @@ fn a_body_that_has_given_all_that_it_announced_may_be_dropped() {
             for _ in 0..asks {
                 response.body_mut().frame().await.unwrap().unwrap();
             }
+            drop(response);
+        });
+        assert_eq!(end(&seen), expected);
+        assert_eq!(seen.counts(), (1, 0));
+    }
+}
+
+#[test]
+fn a_body_that_has_given_all_that_the_head_announced_may_be_dropped() {
+    for (length, expected) in [
+        ("3", "200 unset - - - 0"),
+        ("4", "200 unset - client_disconnected response_body 0"),
+        ("three", "200 unset - client_disconnected response_body 0"),
+    ] {
+        let seen = Seen::new();
+        seen.runtime().block_on(async {
+            let mut response = Response::new(Box::pin(frames(vec![data("abc")])));
+            let length = HeaderValue::from_static(length);
+            response.headers_mut().insert("content-length", length);
+            let mut response = answer(&seen, Method::GET, response).await;
+            response.body_mut().frame().await.unwrap().unwrap();
             drop(response);
         });
         assert_eq!(end(&seen), expected);
@@ -291,6 +315,73 @@ fn a_panic_in_call_future_or_body_ends_the_request_and_goes_on() {
         assert_eq!(end(seen), format!("{status} error \"ouch\" panic - - 1"));
         assert_eq!(seen.counts(), (1, 0));
     }
+}
+
+#[test]
+fn a_panic_around_the_service_is_no_client_that_went() {
+    let seen = [Seen::new(), Seen::new()];
+    seen[0].runtime().block_on(async {
+        let mut service = seen[0].layer().layer(service_fn(|_: Request<Body>| {
+            pending::<Result<Response<Body>, Infallible>>()
+        }));
+        let around = async {
+            let _answer = tower::Service::call(&mut service, get("/"));
+            panic!("ouch")
+        };
+        assert!(AssertUnwindSafe(around).catch_unwind().await.is_err());
+        let around = async {
+            let body = Full::new(Bytes::from_static(b"abc"));
+            let _answer = answer(&seen[1], Method::GET, Response::new(body)).await;
+            panic!("ouch")
+        };
+        assert!(AssertUnwindSafe(around).catch_unwind().await.is_err());
+    });
+    assert_eq!(end(&seen[0]), "- error \"\" panic - - 1");
+    assert_eq!(end(&seen[1]), "200 error \"\" panic - - 1");
+    assert_eq!(seen[0].counts(), (1, 0));
+}
+
+#[test]
+fn what_a_dropped_request_held_is_dropped_within_its_span() {
+    type Spans = Arc<Mutex<Vec<SpanId>>>;
+
+    /// Notes the current span when it is dropped.
+    struct Held(Spans);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let context = Context::current();
+            let current = context.span().span_context().span_id();
+            self.0.lock().unwrap().push(current);
+        }
+    }
+
+    let spans = Spans::default();
+    let seen = [Seen::new(), Seen::new()];
+    seen[0].runtime().block_on(async {
+        let held = Held(spans.clone());
+        let body = StreamBody::new(stream::pending::<io::Result<Frame<Bytes>>>().map(
+            move |frame| {
+                let _ = &held;
+                frame
+            },
+        ));
+        drop(answer(&seen[0], Method::GET, Response::new(body)).await);
+
+        let held = spans.clone();
+        let service = seen[1].layer().layer(service_fn(move |_: Request<Body>| {
+            let held = Held(held.clone());
+            async move {
+                let _held = held;
+                pending::<Result<Response<Body>, Infallible>>().await
+            }
+        }));
+        assert!(service.oneshot(get("/")).now_or_never().is_none());
+    });
+    let ids: Vec<SpanId> = seen
+        .iter()
+        .map(|seen| seen.span().span_context.span_id())
+        .collect();
+    assert_eq!(*spans.lock().unwrap(), ids);
 }
 
 #[test]

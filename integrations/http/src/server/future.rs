@@ -17,15 +17,25 @@ pin_project! {
     ///
     /// Dropped before it is ready, it ends the request as one whose client has gone.
     pub struct ServerFuture<F> {
-        // Before the watch, so that it is dropped before the request ends.
+        // There until this is dropped.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         watch: Watch,
+    }
+
+    impl<F> PinnedDrop for ServerFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // It belongs to the request, and goes before that ends.
+            let _current = this.watch.enter_unended();
+            this.inner.set(None);
+        }
     }
 }
 
 impl<F> ServerFuture<F> {
     pub(super) fn new(inner: F, watch: Watch) -> ServerFuture<F> {
+        let inner = Some(inner);
         ServerFuture { inner, watch }
     }
 }
@@ -46,7 +56,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let inner = this.inner;
+        let inner = this.inner.as_pin_mut();
+        let inner = inner.expect("it is there until this is dropped");
         let _current = this.watch.enter();
         let result = ready!(this.watch.run(|| inner.poll(cx)));
         let watch = std::mem::replace(this.watch, Watch::Through);

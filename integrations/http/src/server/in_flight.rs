@@ -8,6 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode, request, response};
@@ -123,6 +124,14 @@ impl Watch {
         }
     }
 
+    /// The same for what is dropped before its end: what it held is dropped within its context, too.
+    pub(super) fn enter_unended(&self) -> Option<ContextGuard> {
+        match self {
+            Watch::Traced(in_flight) if in_flight.has_ended => None,
+            Watch::Through | Watch::Quiet(_) | Watch::Traced(_) => self.enter(),
+        }
+    }
+
     /// Tells the application of a request that has begun.
     pub(super) fn greet(&self, parts: &request::Parts) {
         if let Watch::Traced(in_flight) = self {
@@ -154,6 +163,12 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// A panic that takes the request with it and did not come from it.
+    const PANIC_AROUND: Failure = Failure {
+        kind: "panic",
+        message: String::new(),
+    };
+
     /// Of an error that the service or a body returned.
     #[cold]
     pub(super) fn of<E: std::fmt::Display>(error: &E) -> Failure {
@@ -394,6 +409,8 @@ impl Drop for InFlight {
         // hyper stops to ask for more once it has as many bytes as were announced.
         match self.expected {
             Some(expected) if self.sent >= expected => self.end_well(),
+            // Around the service, where nobody but this sees it.
+            _ if thread::panicking() => self.end(End::Failed(Failure::PANIC_AROUND)),
             _ => self.end(End::Dropped),
         }
     }

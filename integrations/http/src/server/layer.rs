@@ -15,8 +15,8 @@ use crate::common::by_runtime::ByRuntime;
 /// request.
 ///
 /// The span is current wherever the service and the response's body run, so that the handler's own
-/// spans, its tasks and its functions on the blocking pool nest under it. It ends when the body has
-/// left, or the client has.
+/// spans, its tasks and its functions on the blocking pool nest under it, and while what they held is
+/// dropped because the client went. It ends when the body has left, or the client has.
 ///
 /// A request that comes through two of these layers has one span: the inner one adds what is known
 /// only there, the route, and from then on its hooks and lists hold.

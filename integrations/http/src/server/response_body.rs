@@ -12,20 +12,32 @@ use pin_project_lite::pin_project;
 use super::hooks::Sent;
 use super::in_flight::{End, Failure, InFlight, Watch};
 
+const IS_THERE: &str = "the body is there until it is dropped";
+
 pin_project! {
     /// The body of a [`Server`](super::Server)'s response.
     ///
     /// Dropped before its end, it ends the request as one whose client has gone.
     pub struct ServerBody<B> {
-        // Before the watch, so that it is dropped before the request ends.
+        // There until this is dropped.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         watch: Watch,
+    }
+
+    impl<B> PinnedDrop for ServerBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // It belongs to the request, and goes before that ends.
+            let _current = this.watch.enter_unended();
+            this.inner.set(None);
+        }
     }
 }
 
 impl<B> ServerBody<B> {
     pub(super) fn new(inner: B, watch: Watch) -> ServerBody<B> {
+        let inner = Some(inner);
         ServerBody { inner, watch }
     }
 }
@@ -56,14 +68,18 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let (watch, inner) = (this.watch, &mut this.inner);
+        let this = self.project();
+        let watch = this.watch;
+        let mut inner = this.inner.as_pin_mut().expect(IS_THERE);
         let _current = watch.enter();
-        let frame = ready!(watch.run(|| inner.as_mut().poll_frame(cx)));
+        let (frame, is_last) = ready!(watch.run(|| {
+            let frame = inner.as_mut().poll_frame(cx);
+            frame.map(|frame| (frame, inner.is_end_stream()))
+        }));
         if let Watch::Traced(in_flight) = watch {
             saw(in_flight, &frame);
             // Who asks may not ask again.
-            if inner.is_end_stream() {
+            if is_last {
                 in_flight.end_well();
             }
         }
@@ -71,11 +87,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().expect(IS_THERE).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().expect(IS_THERE).size_hint()
     }
 }
 
