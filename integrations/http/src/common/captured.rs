@@ -120,13 +120,13 @@ impl Sanitizer {
 
 /// Whether a name says that its value is a credential.
 fn is_secret(name: &str) -> bool {
-    const NAMES: [&str; 4] = [
+    const PARTS: [&str; 16] = [
         "authorization",
-        "proxy-authorization",
         "cookie",
-        "set-cookie",
-    ];
-    const PARTS: [&str; 10] = [
+        "jwt",
+        "auth-key",
+        "access-key",
+        "private-key",
         "token",
         "secret",
         "password",
@@ -138,7 +138,7 @@ fn is_secret(name: &str) -> bool {
         "session",
         "signature",
     ];
-    NAMES.contains(&name) || PARTS.iter().any(|part| name.contains(part))
+    PARTS.iter().any(|part| name.contains(part))
 }
 
 /// The headers of one kind of message that become attributes.
@@ -277,6 +277,10 @@ mod tests {
             ("cookie", "b"),
             ("x-api-key", "c"),
             ("x-csrf-token", "d"),
+            ("x-forwarded-authorization", "e"),
+            ("cookie2", "f"),
+            ("x-auth-key", "g"),
+            ("x-jwt-assertion", "h"),
         ];
         for text in captured("*", "", &lines) {
             assert!(text.ends_with("=[\"[REDACTED]\"]"), "{text}");
