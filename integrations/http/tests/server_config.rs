@@ -16,6 +16,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use opentelemetry::trace::{TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 use support::{Seen, attribute, get, read, shown};
 use telemetry_rt_http::{ExcludedUrls, HeaderList, Received, Route, Sent, ServerLayerBuilder};
@@ -299,4 +300,69 @@ fn of_two_layers_the_inner_one_tells_the_outer_one_what_it_knows() {
     }
     assert_eq!(seen.counts(), (1, 0));
     assert!(seen.rows("http.server.request.duration")[0].contains("http.route=/items/{id}"));
+}
+
+/// How often a span has an attribute: the SDK keeps what is set twice twice.
+fn times(span: &SpanData, key: &str) -> usize {
+    let keys = span.attributes.iter().map(|attribute| &attribute.key);
+    keys.filter(|found| found.as_str() == key).count()
+}
+
+#[test]
+fn a_header_that_several_layers_capture_is_in_the_span_once() {
+    let seen = Seen::new();
+    let list = |list: &str| HeaderList::parse(list).unwrap();
+    let outer = seen
+        .builder()
+        .captured_request_headers(list("x-both"))
+        .build();
+    let inner = seen
+        .builder()
+        .captured_request_headers(list("x-.*"))
+        .build();
+    let router = plain(seen.builder()).layer(inner.clone()).layer(inner);
+    let service = outer.layer(router);
+    seen.runtime().block_on(async {
+        let request = Request::get("/items/7")
+            .header("x-both", "1")
+            .header("x-inner", "2")
+            .body(Body::empty());
+        read(service.oneshot(request.unwrap()).await.unwrap()).await;
+    });
+    for key in ["http.request.header.x-both", "http.request.header.x-inner"] {
+        assert_eq!(times(&seen.span(), key), 1, "{key}");
+    }
+}
+
+#[test]
+fn what_an_application_says_of_a_request_replaces_what_is_known_of_it() {
+    let seen = Seen::new();
+    let builder = seen
+        .builder()
+        .span_details(|_| ("shop", vec![KeyValue::new("url.path", "/items/-")]));
+    ask(&seen, plain(builder), get("/items/7"));
+    assert_eq!(times(&seen.span(), "url.path"), 1);
+    assert_eq!(attribute(&seen.span(), "url.path").unwrap(), "/items/-");
+}
+
+#[test]
+fn credentials_before_a_forwarded_host_are_not_in_the_span() {
+    for header in ["forwarded", "x-forwarded-host"] {
+        let seen = Seen::new();
+        let host = "user:secret@outer:81";
+        let value = match header {
+            "forwarded" => format!("host=\"{host}\""),
+            _ => host.to_owned(),
+        };
+        let request = Request::get("/items/7").header(header, value);
+        let request = request.body(Body::empty()).unwrap();
+        ask(
+            &seen,
+            plain(seen.builder().forwarded_headers(true)),
+            request,
+        );
+        let text = shown(&seen.span());
+        assert!(text.contains("server.address=outer\n"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
 }

@@ -113,7 +113,8 @@ impl<'r> Head<'r> {
     }
 
     fn add_server(&self, attributes: &mut Vec<KeyValue>) {
-        let Some(host) = self.forwarded.host.or_else(|| authority(self.parts)) else {
+        let forwarded = self.forwarded.host.and_then(without_user);
+        let Some(host) = forwarded.or_else(|| authority(self.parts)) else {
             return;
         };
         let (address, port) = split_host(host);
@@ -178,9 +179,13 @@ fn path(uri: &Uri) -> StringValue {
 pub(super) fn authority(parts: &Parts) -> Option<&str> {
     let host = || parts.headers.get(HOST)?.to_str().ok();
     let named = parts.uri.authority().map(|authority| authority.as_str());
-    // An authority may have user and password before the host.
-    let (_, authority) = split_last(named.or_else(host)?, b'@');
-    (!authority.is_empty()).then_some(authority)
+    without_user(named.or_else(host)?)
+}
+
+/// An authority without the user and the password that it may have before the host.
+fn without_user(authority: &str) -> Option<&str> {
+    let (_, host) = split_last(authority, b'@');
+    (!host.is_empty()).then_some(host)
 }
 
 /// What is before the last of these ASCII characters, if there is one, and what is behind it. The

@@ -139,7 +139,8 @@ impl ServerLayerBuilder {
         self
     }
 
-    /// Makes the name of the span and further attributes from the request's head.
+    /// Makes the name of the span and further attributes from the request's head. They go before
+    /// attributes of the same names, so that a path with secrets in it can be told differently.
     pub fn span_details<N: Into<Cow<'static, str>>>(
         mut self,
         details: impl Fn(&Parts) -> (N, Vec<KeyValue>) + Send + Sync + 'static,

@@ -88,6 +88,8 @@ fn describe(config: &Config, head: &Head<'_>) -> (SpanBuilder, bool) {
     let mut attributes = head.attributes(config);
     let (name, is_named) = match config.hooks.details(head.parts) {
         Some((name, more)) => {
+            // OTLP has each key once.
+            attributes.retain(|known| more.iter().all(|told| told.key != known.key));
             attributes.extend(more);
             (name, true)
         }
@@ -129,9 +131,9 @@ fn start(span: SpanBuilder, parent: Context, link: Option<Link>, telemetry: &Tel
 /// Adds to a request what only the inner of two layers knows.
 fn refine(outer: &Shared, layer: &Settled, parts: &Parts) {
     let config = &layer.config;
-    drop(outer.adopted.set(config.clone()));
     let span = outer.context.span();
-    let mut attributes: Vec<KeyValue> = Vec::new();
+    let mut attributes = captured_only_by(config, outer, parts);
+    drop(outer.adopted.set(config.clone()));
     if let Some(route) = route_of(config, parts) {
         outer.found(route);
     }
@@ -139,10 +141,23 @@ fn refine(outer: &Shared, layer: &Settled, parts: &Parts) {
         span.update_name(name);
         attributes.extend(more);
     }
-    config
-        .request_headers
-        .append(&parts.headers, &mut attributes);
     span.set_attributes(attributes);
     // The outer layer's context is current, unless another one was made so in between.
     config.hooks.request(&span, parts);
+}
+
+/// The headers of an inner layer's list without those that the span has by the lists before it: what
+/// is set twice is there twice.
+fn captured_only_by(inner: &Config, outer: &Shared, parts: &Parts) -> Vec<KeyValue> {
+    let mut captured = Vec::new();
+    inner.request_headers.append(&parts.headers, &mut captured);
+    if captured.is_empty() {
+        return captured;
+    }
+    let mut before = Vec::new();
+    for config in [&*outer.config, outer.config()] {
+        config.request_headers.append(&parts.headers, &mut before);
+    }
+    captured.retain(|one| before.iter().all(|there| there.key != one.key));
+    captured
 }
