@@ -366,3 +366,25 @@ fn credentials_before_a_forwarded_host_are_not_in_the_span() {
         assert!(!text.contains("secret"), "{text}");
     }
 }
+
+#[test]
+fn a_name_that_the_inner_layer_gave_stays_when_the_route_is_found_after_it() {
+    let seen = Seen::new();
+    let inner = seen
+        .builder()
+        .span_details(|_| ("shop", Vec::new()))
+        .build();
+    let service = seen
+        .layer()
+        .layer(inner.layer(service_fn(|_: Request<Body>| async {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(Route::new("/answered"));
+            Ok::<_, Infallible>(response)
+        })));
+    seen.runtime().block_on(async {
+        read(service.oneshot(get("/a")).await.unwrap()).await;
+    });
+    let span = seen.span();
+    assert_eq!(span.name, "shop");
+    assert_eq!(attribute(&span, "http.route").unwrap(), "/answered");
+}

@@ -1,12 +1,13 @@
 //! What is a request from its start to its end, and how does it end?
 //!
 //! [`Shared`] is written at the start and read by all: the owner of the request, the request's body,
-//! an inner layer. Only what an inner layer may add (`route`, `adopted`: once) and the count of bytes
+//! an inner layer. Only what an inner layer may add (`route`, `adopted`: once; a name) and the count of bytes
 //! change. [`InFlight`] is the owner: it alone ends the request, once.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -45,7 +46,7 @@ pub(super) struct Shared {
     /// With the span of the request in it.
     pub(super) context: Context,
     /// Whether the application gave the span its name.
-    pub(super) is_named: bool,
+    pub(super) is_named: AtomicBool,
     pub(super) connection: Option<Connection>,
     /// Whether the response has no body whatever it says: the request is `HEAD`.
     pub(super) has_no_body: bool,
@@ -70,6 +71,13 @@ impl Shared {
         &self.config().hooks
     }
 
+    /// The application gave the span a name only now.
+    pub(super) fn named(&self, name: Cow<'static, str>) {
+        // Relaxed: of the order in which layers are called, on whichever threads, the task takes care.
+        self.is_named.store(true, Relaxed);
+        self.context.span().update_name(name);
+    }
+
     /// The route became known only now. The first that is known stays.
     pub(super) fn found(&self, route: Route) {
         if self.route.set(route.clone()).is_err() {
@@ -77,7 +85,8 @@ impl Shared {
         }
         let span = self.context.span();
         span.set_attribute(KeyValue::new(HTTP_ROUTE, route.value()));
-        if !self.is_named {
+        // Relaxed: see where it is written.
+        if !self.is_named.load(Relaxed) {
             span.update_name(span_name(self.kind.method, Some(&route)));
         }
     }
@@ -246,10 +255,10 @@ impl InFlight {
     }
 
     /// The head of the response is there; `body_ended` says whether its body has nothing to give, and
-    /// `expected` how much it announces, unless the head does.
+    /// `expected` how much it announces; if it does not, the head may.
     pub(super) fn head(&mut self, head: &response::Parts, body_ended: bool, expected: Option<u64>) {
         self.status = Some(head.status);
-        self.expected = announced(&head.headers).or(expected);
+        self.expected = expected.or_else(|| announced(&head.headers));
         self.describe(head);
         self.has_body = !body_ended && !self.is_without_body(head.status);
         if !self.has_body {
@@ -389,7 +398,7 @@ impl InFlight {
     }
 }
 
-/// What the head says of the body's length, which goes before what the body says.
+/// What the head says of the body's length.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

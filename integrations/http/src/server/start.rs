@@ -1,6 +1,6 @@
 //! How does a request begin: is it seen at all, and whose child is it?
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
@@ -61,7 +61,7 @@ fn begin(layer: &Settled, parts: &Parts, body: &(impl Body + 'static)) -> Shared
         started,
         kind,
         context,
-        is_named,
+        is_named: AtomicBool::new(is_named),
         connection: connection.cloned(),
         has_no_body: parts.method == http::Method::HEAD,
         is_connect: parts.method == http::Method::CONNECT,
@@ -138,7 +138,7 @@ fn refine(outer: &Shared, layer: &Settled, parts: &Parts) {
         outer.found(route);
     }
     if let Some((name, more)) = config.hooks.details(parts) {
-        span.update_name(name);
+        outer.named(name);
         attributes.extend(more);
     }
     span.set_attributes(attributes);
