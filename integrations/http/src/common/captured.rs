@@ -5,6 +5,7 @@ use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 use regex::bytes::RegexSet;
 
 use super::patterns::{PatternError, compiled, compiled_if_right, listed};
+use super::redact::Redaction;
 use super::text::bounded;
 use super::warn::warn;
 
@@ -97,14 +98,17 @@ fn is_name(part: &str) -> bool {
 pub(crate) struct Sanitizer {
     more: HeaderList,
     shown: HeaderList,
+    urls: Redaction,
 }
 
 impl Sanitizer {
     /// Those that are known to be secret, and those that the environment names.
-    pub(crate) fn from_env() -> Sanitizer {
+    /// What is redacted of URLs is so in headers that are URLs, too.
+    pub(crate) fn from_env(urls: Redaction) -> Sanitizer {
         Sanitizer {
             more: HeaderList::from_env(SANITIZED),
             shown: HeaderList::default(),
+            urls,
         }
     }
 
@@ -116,6 +120,33 @@ impl Sanitizer {
     fn hides(&self, name: &HeaderName) -> bool {
         (is_secret(name.as_str()) || self.more.contains(name)) && !self.shown.contains(name)
     }
+
+    fn shown(&self, name: &HeaderName, value: &HeaderValue) -> StringValue {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if is_url(name.as_str()) && !self.shown.contains(name) {
+            return kept(&self.urls.reference(&text));
+        }
+        kept(&text)
+    }
+}
+
+fn kept(text: &str) -> StringValue {
+    bounded(text, LONGEST_VALUE).to_owned().into()
+}
+
+/// Whether the value of a header of this name is a URL, or what comes after the host of one.
+fn is_url(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "referer",
+        "location",
+        "content-location",
+        "destination",
+        "x-original-url",
+        "x-original-uri",
+        "x-rewrite-url",
+        "x-forwarded-uri",
+    ];
+    NAMES.contains(&name)
 }
 
 /// Whether a name says that its value is a credential.
@@ -209,7 +240,7 @@ impl CapturedHeaders {
             if is_hidden {
                 REDACTED.into()
             } else {
-                shown(value)
+                self.sanitizer.shown(name, value)
             }
         });
         Value::Array(Array::String(values.collect()))
@@ -219,11 +250,6 @@ impl CapturedHeaders {
 fn key(prefix: &str, name: &HeaderName) -> Key {
     // The names of a `HeaderMap` are lower case already.
     Key::from(format!("{prefix}{name}"))
-}
-
-fn shown(value: &HeaderValue) -> StringValue {
-    let text = String::from_utf8_lossy(value.as_bytes());
-    bounded(&text, LONGEST_VALUE).to_owned().into()
 }
 
 #[cfg(test)]
@@ -291,6 +317,22 @@ mod tests {
             texts[1],
             "http.request.header.authorization=[\"[REDACTED]\"]"
         );
+    }
+
+    #[test]
+    fn headers_that_are_urls_are_redacted_as_urls_are() {
+        let lines = [
+            ("referer", "https://u:p@a/b?token=1&c=2"),
+            ("x-a", "?token=1"),
+        ];
+        assert_eq!(
+            captured("*", "", &lines),
+            [
+                "http.request.header.referer=[\"https://REDACTED:REDACTED@a/b?token=REDACTED&c=2\"]",
+                "http.request.header.x-a=[\"?token=1\"]",
+            ]
+        );
+        assert!(captured("*", "referer", &lines)[0].contains("u:p@a/b?token=1"));
     }
 
     #[test]

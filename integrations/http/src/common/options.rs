@@ -36,7 +36,7 @@ pub(crate) struct Settled {
 impl Options {
     /// Reads the environment, now. What is wrong there is a warning that names the variable.
     pub(crate) fn settle(self, variables: &HeaderVariables) -> Settled {
-        let mut sanitizer = Sanitizer::from_env();
+        let mut sanitizer = Sanitizer::from_env(self.redaction.clone());
         sanitizer.show(self.shown);
         let key = self.excluded_key.as_deref();
         let excluded = self.excluded;

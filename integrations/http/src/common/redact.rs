@@ -86,6 +86,22 @@ impl Redaction {
         url
     }
 
+    /// A URL that may be relative, and have a fragment with parameters, as headers have it.
+    pub(crate) fn reference(&self, reference: &str) -> String {
+        let start = reference.find(['?', '#']).unwrap_or(reference.len());
+        let (place, mut rest) = reference.split_at(start);
+        let mut redacted = String::with_capacity(reference.len());
+        push_place(&mut redacted, place);
+        while !rest.is_empty() {
+            let (mark, parameters) = rest.split_at(1);
+            let end = parameters.find('#').unwrap_or(parameters.len());
+            redacted.push_str(mark);
+            redacted.push_str(&self.query(&parameters[..end]));
+            rest = &parameters[end..];
+        }
+        redacted
+    }
+
     /// Where the secret values are.
     fn secrets(&self, query: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
         parts(query, b'&').filter_map(|pair| {
@@ -164,6 +180,18 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
+/// What is before the parameters: there is an authority in it if `//` begins one.
+fn push_place(url: &mut String, place: &str) {
+    let Some((scheme, rest)) = place.split_once("//") else {
+        return url.push_str(place);
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    url.push_str(scheme);
+    url.push_str("//");
+    push_authority(url, &rest[..end]);
+    url.push_str(&rest[end..]);
+}
+
 fn push_authority(url: &mut String, authority: &str) {
     match authority.rsplit_once('@') {
         Some((_, host)) => {
@@ -233,6 +261,28 @@ mod tests {
             redaction.query("code=1&my+key=2&CODE=3"),
             "code=REDACTED&my+key=REDACTED&CODE=3"
         );
+    }
+
+    #[test]
+    fn a_reference_has_no_credentials() {
+        let table = [
+            ("", ""),
+            ("/a/b", "/a/b"),
+            ("../a?token=1#b", "../a?token=REDACTED#b"),
+            ("?sig=a?b", "?sig=REDACTED"),
+            (
+                "/cb#access_token=1&state=2",
+                "/cb#access_token=REDACTED&state=2",
+            ),
+            ("/cb?a=1#id_token=ä", "/cb?a=1#id_token=REDACTED"),
+            ("https://u:p@host", "https://REDACTED:REDACTED@host"),
+            ("//u@host/a@b", "//REDACTED:REDACTED@host/a@b"),
+            ("https://host/@a", "https://host/@a"),
+            ("#", "#"),
+        ];
+        for (reference, expected) in table {
+            assert_eq!(Redaction::default().reference(reference), expected);
+        }
     }
 
     #[test]
