@@ -397,3 +397,34 @@ fn the_head_of_a_route_for_get_is_complete() {
     assert_eq!(end(&seen), "200 unset - - - 0");
     assert_eq!(seen.counts(), (1, 0));
 }
+
+#[test]
+fn a_body_that_panics_when_it_is_asked_for_its_length_leaves_no_request_active() {
+    struct Odd;
+    impl http_body::Body for Odd {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            std::task::Poll::Ready(None)
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            panic!("ouch")
+        }
+    }
+    let seen = Seen::new();
+    seen.runtime().block_on(async {
+        let mut service = seen.layer().layer(service_fn(|_: Request<Odd>| {
+            pending::<Result<Response<Body>, Infallible>>()
+        }));
+        let call =
+            AssertUnwindSafe(async { drop(tower::Service::call(&mut service, Request::new(Odd))) });
+        assert!(call.catch_unwind().await.is_err());
+    });
+    assert_eq!(seen.counts(), (0, 0));
+    assert_eq!(seen.spans().len(), 1);
+}

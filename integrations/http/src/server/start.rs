@@ -56,8 +56,7 @@ fn begin(layer: &Settled, parts: &Parts, body: &(impl Body + 'static)) -> Shared
     let (parent, link) = parent(&layer.config, parts, &telemetry);
     let kind = head.kind;
     let context = start(span, parent, link, &telemetry);
-    telemetry.metrics.started(kind);
-    Shared {
+    let shared = Shared {
         started,
         kind,
         context,
@@ -72,7 +71,10 @@ fn begin(layer: &Settled, parts: &Parts, body: &(impl Body + 'static)) -> Shared
         config: layer.config.clone(),
         adopted: OnceLock::new(),
         telemetry,
-    }
+    };
+    // Last, because a panic of the body's before this leaves nothing to count off.
+    shared.telemetry.metrics.started(kind);
+    shared
 }
 
 fn route_of(config: &Config, parts: &Parts) -> Option<Route> {
