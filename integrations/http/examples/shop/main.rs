@@ -88,6 +88,7 @@ async fn shop(args: &Args) -> Result<(), Failure> {
     frontend.stop().await?;
     orders.stop().await?;
 
-    print!("{}", traces::report(&collector.stop().await));
+    let came = collector.stop().await;
+    print!("{}", traces::report(&came, args.requests)?);
     Ok(())
 }

@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span, status};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use telemetry_rt::otel::render::{TreeOptions, span_tree};
 
+use crate::Failure;
+
 /// By which request of the load a trace is told, and what it is an example of.
 const SHOWN: [(&str, &str); 3] = [
     ("POST /checkout/{item}", "an order"),
@@ -24,29 +26,33 @@ const SHOWN: [(&str, &str); 3] = [
 type Traces = BTreeMap<[u8; 16], Vec<SpanData>>;
 
 /// The traces that went through both services, counted, and one of each sort as a tree.
-pub fn report(came: &[ResourceSpans]) -> String {
+///
+/// # Errors
+///
+/// When a trace is missing, or torn: each of so many requests of the load has to be one.
+pub fn report(came: &[ResourceSpans], requests: usize) -> Result<String, Failure> {
     let traces = by_trace(came);
     let whole: Vec<_> = traces
         .values()
         .filter(|spans| went_through_all(spans))
         .collect();
+    if whole.len() != requests {
+        let whole = whole.len();
+        return Err(format!("of {requests} requests {whole} are whole traces").into());
+    }
+    let spans: usize = traces.values().map(Vec::len).sum();
     let mut text = format!(
-        "{} spans came, {} of the traces went through load, frontend and orders\n",
-        traces.values().map(Vec::len).sum::<usize>(),
-        whole.len(),
+        "{spans} spans came; all {requests} traces went through load, frontend and orders\n"
     );
     for (server, sort) in SHOWN {
         let named = format!("frontend: server {server}");
-        let shown = whole
-            .iter()
-            .find(|spans| spans.iter().any(|span| span.name == named));
-        let tree = match shown {
-            Some(spans) => span_tree(spans, TreeOptions::default()),
-            None => "none came\n".to_owned(),
-        };
-        let _ = write!(text, "\n{sort}:\n{tree}");
+        let is_one = |spans: &&&Vec<SpanData>| spans.iter().any(|span| span.name == named);
+        if let Some(spans) = whole.iter().find(is_one) {
+            let tree = span_tree(spans, TreeOptions::default());
+            let _ = write!(text, "\n{sort}:\n{tree}");
+        }
     }
-    text
+    Ok(text)
 }
 
 fn went_through_all(spans: &[SpanData]) -> bool {
