@@ -1,9 +1,9 @@
 //! Which attributes does a span have from its start? All that are known then, because samplers see
 //! no others.
 
+use http::Uri;
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use http::{Uri, Version};
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_ROUTE,
@@ -16,6 +16,7 @@ use super::forwarded::Forwarded;
 use super::route::Route;
 use crate::common::method::Known;
 use crate::common::text::bounded;
+use crate::common::version::version;
 use crate::connection::Connection;
 
 /// As many bytes are kept of what a client says of itself, and of what it asks for.
@@ -209,17 +210,6 @@ fn scheme(scheme: Option<&str>) -> &'static str {
     match scheme {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         _ => "http",
-    }
-}
-
-fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
     }
 }
 

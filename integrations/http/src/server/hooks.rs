@@ -1,15 +1,13 @@
 //! What does an application want to be called for, and what if it panics then?
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::request::Parts;
 use http::{HeaderMap, response};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanRef;
 
-use crate::common::warn::warn;
+use crate::common::guard::Guard;
 
 /// A piece of a request's body, as it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +40,14 @@ pub(super) type OnRequest = Box<dyn Fn(&SpanRef<'_>, &Parts) + Send + Sync>;
 pub(super) type OnReceived = Box<dyn Fn(&SpanRef<'_>, Received<'_>) + Send + Sync>;
 pub(super) type OnSent = Box<dyn Fn(&SpanRef<'_>, Sent<'_>) + Send + Sync>;
 
-/// The functions of the application. One that panics takes nothing with it: the panic is caught, the
-/// first one is a warning, and the request goes on as if the hook had returned.
+/// The functions of the application, called under guard: one that panics takes nothing with it.
 #[derive(Default)]
 pub(super) struct Hooks {
     pub(super) details: Option<Details>,
     pub(super) request: Option<OnRequest>,
     pub(super) received: Option<OnReceived>,
     pub(super) sent: Option<OnSent>,
-    has_warned: AtomicBool,
+    guard: Guard,
 }
 
 impl Hooks {
@@ -84,22 +81,7 @@ impl Hooks {
 
     /// Calls a function of the application; `None` if it panicked.
     pub(super) fn guarded<R>(&self, name: &str, hook: impl FnOnce() -> R) -> Option<R> {
-        let result = catch_unwind(AssertUnwindSafe(hook));
-        if result.is_err() {
-            self.warn_once(name);
-        }
-        result.ok()
-    }
-
-    #[cold]
-    fn warn_once(&self, name: &str) {
-        // Relaxed: two threads that both find it unset would warn twice, which `swap` prevents; no
-        // other memory hangs on it.
-        if !self.has_warned.swap(true, Relaxed) {
-            warn(format_args!(
-                "the `{name}` of a `ServerLayer` panicked; requests go on without it, and further \
-                 panics are not reported"
-            ));
-        }
+        self.guard
+            .call(format_args!("`{name}` of a `ServerLayer`"), hook)
     }
 }

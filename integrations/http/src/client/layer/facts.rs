@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use http::Uri;
 use http::request::Parts;
-use http::{Uri, Version};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute::{
     HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_REQUEST_RESEND_COUNT, SERVER_ADDRESS,
@@ -103,18 +103,6 @@ fn scheme(uri: &Uri) -> Cow<'static, str> {
         Some("https") => "https".into(),
         None | Some("http") => "http".into(),
         Some(other) => other.to_owned().into(),
-    }
-}
-
-/// `network.protocol.version`.
-pub(super) fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
     }
 }
 

@@ -1,19 +1,16 @@
 //! Code of the application that looks at requests and adds to their spans.
 //!
-//! It is called by the task that makes the request. One that panics takes nothing with it: the panic is
-//! caught, the first one is a warning, and the request goes on as if the hook had returned.
+//! It is called by the task that makes the request, under guard: one that panics takes nothing with it.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::{Uri, request, response};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanRef;
 
 use super::failure::Failure;
-use crate::common::warn::warn;
+use crate::common::guard::Guard;
 
 type Details = dyn Fn(&request::Parts) -> (Cow<'static, str>, Vec<KeyValue>) + Send + Sync;
 type OnRequest = dyn Fn(&SpanRef<'_>, &request::Parts) + Send + Sync;
@@ -26,7 +23,7 @@ pub(super) struct Hooks {
     pub(super) request: Option<Box<OnRequest>>,
     pub(super) response: Option<Box<OnResponse>>,
     pub(super) may_propagate: Option<Box<MayPropagate>>,
-    has_warned: AtomicBool,
+    guard: Guard,
 }
 
 impl Hooks {
@@ -65,23 +62,8 @@ impl Hooks {
 
     /// Calls a function of the application; `None` if it panicked.
     fn guarded<R>(&self, name: &str, hook: impl FnOnce() -> R) -> Option<R> {
-        // What a hook has of its own it finds as its panic left it.
-        let result = catch_unwind(AssertUnwindSafe(hook));
-        if result.is_err() {
-            self.warn_once(name);
-        }
-        result.ok()
-    }
-
-    #[cold]
-    fn warn_once(&self, name: &str) {
-        // Relaxed: nothing else hangs on it; `swap` lets one of two threads warn.
-        if !self.has_warned.swap(true, Relaxed) {
-            warn(format_args!(
-                "the `{name}` of a `ClientLayer` panicked; requests go on without it, and further \
-                 panics are not reported"
-            ));
-        }
+        self.guard
+            .call(format_args!("`{name}` of a `ClientLayer`"), hook)
     }
 }
 

@@ -23,12 +23,13 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use telemetry_rt::time::Instant;
 
-use super::facts::{self, Facts};
+use super::facts::Facts;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::telemetry::Telemetry;
 use crate::client::transport::SentBytes;
 use crate::common::method::Known;
+use crate::common::version::version;
 use crate::connection::Connection;
 
 /// How a request ended that neither was completed nor failed.
@@ -255,7 +256,7 @@ fn of_head(parts: &response::Parts) -> Vec<KeyValue> {
     let status = i64::from(parts.status.as_u16());
     let mut attributes = Vec::with_capacity(5);
     attributes.push(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status));
-    if let Some(version) = facts::version(parts.version) {
+    if let Some(version) = version(parts.version) {
         attributes.push(KeyValue::new(NETWORK_PROTOCOL_VERSION, version));
     }
     attributes
