@@ -1,27 +1,14 @@
 //! Which variables configure the layer of a client? Each test is a process of its own: this program
 //! again, with them set.
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/client.rs"]
 mod support;
 
-use std::process::Command;
-
+use child::{assert_one_warning, in_child};
 use support::{Kept, Server, answer, attribute, run};
 use telemetry_rt_http::{Client, ClientLayerBuilder};
-
-/// Runs one of the tests below with these variables; what it wrote to standard error.
-#[track_caller]
-fn in_child(test: &str, variables: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", test])
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(report.contains("1 passed"), "{report}{errors}");
-    errors
-}
 
 async fn ask(layer: ClientLayerBuilder, path: &str) {
     let server = Server::start(|_| {
@@ -59,18 +46,14 @@ fn headers_and_methods_are_those_that_the_variables_list() {
             ("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "POST"),
         ],
     );
-    let mut warnings = errors
-        .lines()
-        .filter(|line| line.starts_with("telemetry_rt: "));
-    let warning = warnings.next().unwrap();
-    for part in [
-        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST",
-        "wrong(",
-        "left out",
-    ] {
-        assert!(warning.contains(part), "{warning}");
-    }
-    assert_eq!(warnings.next(), None);
+    assert_one_warning(
+        &errors,
+        &[
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST",
+            "wrong(",
+            "left out",
+        ],
+    );
 }
 
 #[test]

@@ -1,31 +1,18 @@
 //! Which variables configure a layer? Each test is a process of its own: this program again, with them
 //! set.
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/server.rs"]
 mod support;
-
-use std::process::Command;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get as on_get;
+use child::{assert_one_warning, in_child};
 use http::Request;
 use support::{Seen, attribute, get, read};
 use tower::ServiceExt;
-
-/// Runs one of the tests below with these variables; what it wrote to standard error.
-#[track_caller]
-fn run(test: &str, variables: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", test])
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(report.contains("1 passed"), "{report}{errors}");
-    errors
-}
 
 fn ask(seen: &Seen, builder: telemetry_rt_http::ServerLayerBuilder, request: Request<Body>) {
     let answer = || async { [("x-answer", "42")] };
@@ -38,7 +25,7 @@ fn ask(seen: &Seen, builder: telemetry_rt_http::ServerLayerBuilder, request: Req
 
 #[test]
 fn headers_and_methods_are_those_that_the_variables_list() {
-    let errors = run(
+    let errors = in_child(
         "in_child_headers_and_methods",
         &[
             (
@@ -56,17 +43,14 @@ fn headers_and_methods_are_those_that_the_variables_list() {
             ("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "POST"),
         ],
     );
-    let warning = errors
-        .lines()
-        .find(|line| line.starts_with("telemetry_rt: "))
-        .unwrap();
-    for part in [
-        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
-        "wrong(",
-        "left out",
-    ] {
-        assert!(warning.contains(part), "{warning}");
-    }
+    assert_one_warning(
+        &errors,
+        &[
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+            "wrong(",
+            "left out",
+        ],
+    );
 }
 
 #[test]
@@ -89,8 +73,8 @@ fn in_child_headers_and_methods() {
 #[test]
 fn urls_are_excluded_by_the_variable_of_the_key_or_by_the_general_one() {
     let general = ("OTEL_RUST_HTTP_EXCLUDED_URLS", "^/general");
-    run("in_child_excluded_by_the_general_one", &[general]);
-    run(
+    in_child("in_child_excluded_by_the_general_one", &[general]);
+    in_child(
         "in_child_excluded_by_the_key",
         &[general, ("OTEL_RUST_SHOP_EXCLUDED_URLS", "^/shop")],
     );
