@@ -105,9 +105,9 @@ fn requests_in_flight_are_answered_and_connections_without_one_are_closed() {
     assert_eq!(idle.rest(), "");
     assert_eq!(silent.rest(), "");
     held.go.notify_waiters();
-    let (head, body) = busy.response();
-    assert!(head.contains("connection: close\r\n"), "{head}");
-    assert_eq!(body, "done");
+    // Whether the head says that the connection will be closed is a matter of which came first, the
+    // order or the answer; it is closed in any case.
+    assert_eq!(busy.response().1, "done");
     assert_eq!(busy.rest(), "");
     let output = multiplexed.wait_with_output().unwrap();
     assert_eq!(output.stdout, b"done");
